@@ -1,0 +1,1 @@
+"""Odeon's runtime: what every service process shares."""

@@ -1,0 +1,1 @@
+"""Real servers and checkers for Odeon's tests."""

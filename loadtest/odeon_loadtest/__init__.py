@@ -1,0 +1,1 @@
+"""Load scenarios, each with its bars."""

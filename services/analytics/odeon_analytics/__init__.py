@@ -1,0 +1,1 @@
+"""analytics: facts and what they add up to."""

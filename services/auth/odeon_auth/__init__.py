@@ -1,0 +1,1 @@
+"""auth: tenants, keys, tokens, revocation."""

@@ -1,0 +1,1 @@
+"""recorder: timelines, the origin of all playback."""

@@ -1,0 +1,1 @@
+"""room: events, participants, jobs, placement."""

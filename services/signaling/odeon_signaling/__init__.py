@@ -1,0 +1,1 @@
+"""signaling: one node of the SFU."""

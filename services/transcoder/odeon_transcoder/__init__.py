@@ -1,0 +1,1 @@
+"""transcoder: composes and encodes in slots."""
