@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Formatters, types, layers, contracts: everything that reads the code without running it.
+. "$(dirname "$0")/common.sh"
+BIN=.venv/bin
+PATHS=(libs services cli loadtest tests scripts)
+
+proto_drift() {
+  local before after
+  before=$(stamp_of proto/gen web/sdk/src/gen)
+  make -s proto
+  after=$(stamp_of proto/gen web/sdk/src/gen)
+  [ "$before" = "$after" ] || fail "Generated code was out of date: commit what 'make proto' wrote."
+}
+proto_breaking() {
+  local tag
+  tag=$(git describe --tags --abbrev=0 2>/dev/null) || { echo "no tag yet: nothing to compare with"; return 0; }
+  $BIN/buf breaking --against ".git#tag=$tag"
+}
+
+say "Reading the code"
+step "ruff format" $BIN/ruff format --check "${PATHS[@]}"
+step "ruff" $BIN/ruff check "${PATHS[@]}"
+step "layers (import-linter)" $BIN/lint-imports
+step "types (mypy --strict)" $BIN/mypy libs services cli loadtest
+step "buf lint" $BIN/buf lint
+step "generated code is current" proto_drift
+step "no breaking change of the contracts" proto_breaking
+step "cargo fmt" cargo fmt --all --check
+step "clippy" cargo clippy --locked --workspace --all-targets -q -- -D warnings
+step "web types and style" npm --prefix web run check

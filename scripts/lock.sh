@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Renews the lock files. requirements.txt is hashed and names no address of any index.
+. "$(dirname "$0")/common.sh"
+UV="$ODEON_CACHE/uv-$UV_VERSION/bin/uv"
+"$UV" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url members.in --group pyproject.toml:dev -o requirements.txt "$@"
+cargo generate-lockfile --offline 2>/dev/null || cargo metadata --format-version 1 >/dev/null
+(cd web && npm install --omit-lockfile-registry-resolved --no-audit --no-fund)

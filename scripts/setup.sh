@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# setup.sh run|test: what a run (or the tests) need. Safe to repeat: a second run takes seconds.
+. "$(dirname "$0")/common.sh"
+mode=${1:-run}
+
+check_tools() {
+  local python=${PYTHON:-python3}
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "Python 3.11 or newer is needed. Debian 12: apt install python3 python3-venv"
+  command -v cargo >/dev/null ||
+    fail "Rust is needed (1.88 or newer). Install it with rustup: see rustup.rs, then open a new shell."
+  version_at_least "$(cargo --version | cut -d' ' -f2)" 1.88 ||
+    fail "Rust 1.88 or newer is needed; this is $(cargo --version). Run: rustup update stable"
+  command -v node >/dev/null || fail "Node.js 20.19 or newer is needed, with npm."
+  version_at_least "$(node --version | tr -d v)" 20.19 ||
+    fail "Node.js 20.19 or newer is needed; this is $(node --version)."
+  command -v cc >/dev/null || fail "A C compiler is needed. Debian 12: apt install build-essential"
+}
+
+find_uv() {
+  UV="$ODEON_CACHE/uv-$UV_VERSION/bin/uv"
+  [ -x "$UV" ] && return
+  "${PYTHON:-python3}" -m venv "$ODEON_CACHE/uv-$UV_VERSION"
+  "$ODEON_CACHE/uv-$UV_VERSION/bin/pip" install -q "uv==$UV_VERSION"
+}
+
+python_packages() {
+  [ -x .venv/bin/python ] || "$UV" venv -q --python "${PYTHON:-python3}" .venv
+  "$UV" pip sync -q --python .venv --compile-bytecode requirements.txt
+}
+
+edge_binary() {
+  cargo build --locked --release -q -p odeon-edge
+  install -m 755 "$CARGO_TARGET_DIR/release/odeon-edge" "$ODEON_CACHE/odeon-edge.$$"
+  mkdir -p .venv/bin
+  mv "$ODEON_CACHE/odeon-edge.$$" .venv/bin/odeon-edge
+}
+
+web_packages() {
+  local stamp=web/node_modules/.odeon-stamp want
+  want=$(sha256sum web/package-lock.json | cut -c1-32)
+  [ "$(cat $stamp 2>/dev/null)" = "$want" ] && return
+  (cd web && npm ci --no-audit --no-fund)
+  echo "$want" >$stamp
+}
+
+web_app() {
+  local stamp=web/app/dist/.odeon-stamp want
+  want=$(stamp_of web)
+  [ "$(cat $stamp 2>/dev/null)" = "$want" ] && return
+  (cd web && npm run build)
+  echo "$want" >$stamp
+}
+
+# Debian packages that only the tests need: a browser, PostgreSQL, ffprobe, CJK fonts.
+test_packages() {
+  local missing=()
+  for pair in /usr/bin/chromium=chromium /usr/lib/postgresql=postgresql /usr/bin/ffprobe=ffmpeg \
+    /usr/share/fonts/opentype/noto=fonts-noto-cjk /usr/sbin/haproxy=haproxy \
+    /usr/sbin/varnishd=varnish /usr/sbin/nginx=nginx-light; do
+    [ -e "${pair%%=*}" ] || missing+=("${pair##*=}")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  [ "$(id -u)" = 0 ] ||
+    fail "The tests need Debian packages. Run: sudo apt-get install ${missing[*]}"
+  apt-get update -qq
+  # Servers that a package starts by itself would take ports: keep them stopped.
+  printf '#!/bin/sh\nexit 101\n' >"$ODEON_CACHE/policy-rc.d" && chmod +x "$ODEON_CACHE/policy-rc.d"
+  [ -e /usr/sbin/policy-rc.d ] || { cp "$ODEON_CACHE/policy-rc.d" /usr/sbin/policy-rc.d; trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+check_tools
+say "Setting up Odeon (logs of a failing step are shown)"
+step "uv" find_uv
+UV="$ODEON_CACHE/uv-$UV_VERSION/bin/uv"
+[ "$mode" = test ] && step "Debian packages for the tests" test_packages
+step "web packages" web_packages
+step "Python packages and the Rust media core" python_packages
+step "edge (Rust)" edge_binary
+step "web app" web_app
