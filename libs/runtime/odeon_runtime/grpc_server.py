@@ -1,5 +1,7 @@
 """The gRPC server of every service: default deny, typed errors, traces, health, reflection."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
