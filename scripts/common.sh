@@ -17,7 +17,13 @@ step() {
   log="$LOGS/$(echo "$name" | tr -c 'a-zA-Z0-9' '-').$$.log"
   start=$SECONDS
   [ -t 1 ] && printf '  … %s' "$name"
-  if "$@" >"$log" 2>&1; then
+  # Not `if "$@"`: a condition would switch errexit off inside of functions.
+  local code=0
+  set +e
+  (set -e; "$@") >"$log" 2>&1
+  code=$?
+  set -e
+  if [ $code -eq 0 ]; then
     [ -t 1 ] && printf '\r'
     printf '  ✓ %-44s %3d s\n' "$name" $((SECONDS - start))
     rm -f "$log"
