@@ -18,27 +18,33 @@ class ServiceSettings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = 0
 
-    nats_url: str = Field("", validation_alias=AliasChoices("ODEON_NATS_URL"))
+    nats_url: str = Field(default="", validation_alias=AliasChoices("ODEON_NATS_URL"))
     """Empty runs without NATS: facts wait in the outbox."""
-    service_secret: str = Field("", validation_alias=AliasChoices("ODEON_SERVICE_SECRET"))
+    service_secret: str = Field(default="", validation_alias=AliasChoices("ODEON_SERVICE_SECRET"))
     """Shared by the deployment's services; traded at auth for short service tokens."""
-    auth_address: str = Field("", validation_alias=AliasChoices("ODEON_AUTH_ADDRESS"))
-    room_address: str = Field("", validation_alias=AliasChoices("ODEON_ROOM_ADDRESS"))
-    recorder_address: str = Field("", validation_alias=AliasChoices("ODEON_RECORDER_ADDRESS"))
-    recorder_http: str = Field("", validation_alias=AliasChoices("ODEON_RECORDER_HTTP"))
+    auth_address: str = Field(default="", validation_alias=AliasChoices("ODEON_AUTH_ADDRESS"))
+    room_address: str = Field(default="", validation_alias=AliasChoices("ODEON_ROOM_ADDRESS"))
+    recorder_address: str = Field(
+        default="", validation_alias=AliasChoices("ODEON_RECORDER_ADDRESS")
+    )
+    recorder_http: str = Field(default="", validation_alias=AliasChoices("ODEON_RECORDER_HTTP"))
     """Base URL of the recorder's private HTTP port, for ingest and for the edges."""
-    analytics_address: str = Field("", validation_alias=AliasChoices("ODEON_ANALYTICS_ADDRESS"))
+    analytics_address: str = Field(
+        default="", validation_alias=AliasChoices("ODEON_ANALYTICS_ADDRESS")
+    )
     public_url: str = Field(
-        "http://127.0.0.1:8080", validation_alias=AliasChoices("ODEON_PUBLIC_URL")
+        default="http://127.0.0.1:8080", validation_alias=AliasChoices("ODEON_PUBLIC_URL")
     )
     """Base URL of the gateway as browsers see it."""
-    edge_url: str = Field("http://127.0.0.1:8480", validation_alias=AliasChoices("ODEON_EDGE_URL"))
+    edge_url: str = Field(
+        default="http://127.0.0.1:8480", validation_alias=AliasChoices("ODEON_EDGE_URL")
+    )
     """Base URL of the edges as players see it."""
-    data_dir: Path = Field(Path(".odeon"), validation_alias=AliasChoices("ODEON_DATA_DIR"))
-    otlp_endpoint: str = Field("", validation_alias=AliasChoices("ODEON_OTLP_ENDPOINT"))
+    data_dir: Path = Field(default=Path(".odeon"), validation_alias=AliasChoices("ODEON_DATA_DIR"))
+    otlp_endpoint: str = Field(default="", validation_alias=AliasChoices("ODEON_OTLP_ENDPOINT"))
     """gRPC OTLP receiver, e.g. "http://127.0.0.1:4317"; empty exports no traces."""
-    log_level: str = Field("info", validation_alias=AliasChoices("ODEON_LOG_LEVEL"))
-    log_format: str = Field("json", validation_alias=AliasChoices("ODEON_LOG_FORMAT"))
+    log_level: str = Field(default="info", validation_alias=AliasChoices("ODEON_LOG_LEVEL"))
+    log_format: str = Field(default="json", validation_alias=AliasChoices("ODEON_LOG_FORMAT"))
     """Either "json" for machines or "console" for people."""
     metrics_port: int = -1
     """Prometheus port; -1 for none, 0 for any."""

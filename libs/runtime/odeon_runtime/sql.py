@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Connection, Dialect, event, text
 from sqlalchemy.engine import make_url
@@ -55,7 +55,7 @@ class SchemaOutdated(Exception):
 class UtcTime(TypeDecorator[datetime]):
     """An aware datetime, stored as microseconds since 1970 so that both databases agree."""
 
-    impl: ClassVar[type[BigInteger]] = BigInteger
+    impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
@@ -267,3 +267,16 @@ def parse_page_token(token: str) -> tuple[datetime, str] | None:
         return _EPOCH + timedelta(microseconds=micros), key
     except (ValueError, TypeError, binascii.Error, OverflowError, RecursionError) as error:
         raise InvalidArgument(field="page_token", problem="not a token of this API") from error
+
+
+def guard_tenant(op: Any, table: str) -> None:
+    """In a migration: let PostgreSQL itself refuse rows of other tenants (row-level security)."""
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    mine = (
+        "current_setting('odeon.tenant', true) = tenant_id"
+        f" OR current_setting('odeon.tenant', true) = '{EVERY_TENANT}'"
+    )
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY one_tenant ON {table} USING ({mine}) WITH CHECK ({mine})")

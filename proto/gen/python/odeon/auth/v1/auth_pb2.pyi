@@ -36,6 +36,8 @@ class _TokenKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenKind.V
     """Publishes by WHIP (audience odeon:publish)."""
     TOKEN_KIND_PLAYBACK: _TokenKind.ValueType  # 4
     """Plays HLS or WHEP (audience odeon:playback)."""
+    TOKEN_KIND_ACCESS: _TokenKind.ValueType  # 5
+    """Calls the API within one event, as far as its role goes (audience odeon:api)."""
 
 class TokenKind(_TokenKind, metaclass=_TokenKindEnumTypeWrapper):
     """What a token is good for; sets its audience."""
@@ -49,6 +51,8 @@ TOKEN_KIND_PUBLISH: TokenKind.ValueType  # 3
 """Publishes by WHIP (audience odeon:publish)."""
 TOKEN_KIND_PLAYBACK: TokenKind.ValueType  # 4
 """Plays HLS or WHEP (audience odeon:playback)."""
+TOKEN_KIND_ACCESS: TokenKind.ValueType  # 5
+"""Calls the API within one event, as far as its role goes (audience odeon:api)."""
 Global___TokenKind: _TypeAlias = TokenKind  # noqa: Y015
 
 @_typing.final
@@ -439,6 +443,7 @@ class IssueTokenRequest(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
     kind: Global___TokenKind.ValueType
     event: _builtins.str
     """Resource name of the event, "events/{event}"."""
@@ -449,6 +454,10 @@ class IssueTokenRequest(_message.Message):
     """"host", "guest", "viewer", "publisher", …; what the kind allows."""
     session_id: _builtins.str
     """Session to issue within, for another token of the same visit; made up when empty."""
+    tenant_id: _builtins.str
+    """Only from a service that acts on its own (the transcoder's seat, the prober); otherwise the
+    tenant comes from the caller's credential.
+    """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """Bounded by the kind's maximum; the kind's default when absent."""
@@ -463,10 +472,11 @@ class IssueTokenRequest(_message.Message):
         role: _builtins.str = ...,
         ttl: _duration_pb2.Duration | None = ...,
         session_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "event", b"event", "identity", b"identity", "kind", b"kind", "role", b"role", "session_id", b"session_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "event", b"event", "identity", b"identity", "kind", b"kind", "role", b"role", "session_id", b"session_id", "tenant_id", b"tenant_id", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -504,15 +514,19 @@ class RevokeSessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    tenant_id: _builtins.str
+    """Only from a service that acts on its own."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,49 @@
+"""Tasks that live as long as their service: named, owned, cancelled at stop."""
+
+import asyncio
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from odeon_runtime.logs import logger
+
+_log = logger(__name__)
+
+
+class EternalTasks:
+    """An async context manager that owns tasks which should never end by themselves.
+
+    One that fails is logged and ends the service (its supervisor starts a fresh one): a service
+    with a dead part must not look alive. Leaving the context cancels all of them.
+    """
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` until the service stops."""
+        task = self._group.create_task(work, name=name)
+        task.add_done_callback(_log_failure)
+        self._tasks.append(task)
+
+    async def __aenter__(self) -> Self:
+        """Open the group."""
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Cancel every task and wait for them."""
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(kind, error, traceback)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("task_died", task=task.get_name(), exc_info=error)

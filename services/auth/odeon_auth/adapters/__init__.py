@@ -1,0 +1,1 @@
+"""Outbound edge of auth: its database."""

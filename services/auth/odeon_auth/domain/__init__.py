@@ -1,0 +1,1 @@
+"""Rules of auth: who may hold what, for how long. Pure functions and values."""

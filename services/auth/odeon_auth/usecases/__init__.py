@@ -1,0 +1,1 @@
+"""What auth does: load, ask the domain, store, publish."""
