@@ -1,0 +1,45 @@
+"""`odeon loadtest …`: each scenario judges its own bars and exits 1 when one is missed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from importlib import import_module
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from odeon_loadtest.processes import Missing
+from odeon_loadtest.report import Report
+
+app = typer.Typer(
+    help="Measure Odeon against its bars and its peers, on this machine.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Under 45 s: shorter windows, the same limits.")
+]
+
+
+def _run(scenario: str, *, quick: bool, as_json: bool) -> None:
+    module = import_module(f"odeon_loadtest.scenarios.{scenario}")
+    measure: Callable[..., Coroutine[None, None, Report]] = module.measure
+    errors = Console(stderr=True)
+    try:
+        with errors.status(f"Measuring {scenario} …"):
+            report = asyncio.run(measure(quick=quick))
+    except Missing as missing:
+        errors.print(f"[red]{missing}[/]")
+        raise typer.Exit(2) from missing
+    if as_json:
+        print(report.to_json())
+    else:
+        report.print(Console())
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def edge(quick: Quick = False, as_json: Json = False) -> None:
+    """CPU per request of the edge beside HAProxy + Varnish and nginx."""
+    _run("edge", quick=quick, as_json=as_json)

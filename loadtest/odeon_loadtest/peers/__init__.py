@@ -1,0 +1,1 @@
+"""Servers that Odeon is compared with, run beside it on loopback."""

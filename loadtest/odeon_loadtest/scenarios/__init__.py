@@ -1,0 +1,1 @@
+"""The scenarios of `odeon loadtest`, a module each."""
