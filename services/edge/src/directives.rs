@@ -34,7 +34,10 @@ impl Directives {
     /// Refusal: DIRECTIVE_INVALID for a malformed or repeated directive, or `_HLS_part` alone.
     pub fn parse(query: &str) -> Result<Self, Refusal> {
         let mut out = Directives::default();
-        for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+        for (name, value) in query
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        {
             let repeated = match name {
                 "_HLS_msn" => out.msn.replace(number(value, MSN_DIGITS)?).is_some(),
                 "_HLS_part" => out.part.replace(number(value, PART_DIGITS)?).is_some(),
@@ -75,7 +78,11 @@ impl Directives {
 
 fn number(text: &str, digits: usize) -> Result<u32, Refusal> {
     let plain = (1..=digits).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    if plain { text.parse().map_err(|_| DIRECTIVE_INVALID) } else { Err(DIRECTIVE_INVALID) }
+    if plain {
+        text.parse().map_err(|_| DIRECTIVE_INVALID)
+    } else {
+        Err(DIRECTIVE_INVALID)
+    }
 }
 
 fn skip(text: &str) -> Result<Skip, Refusal> {
@@ -101,7 +108,10 @@ mod tests {
     fn order_zeros_and_unknown_parameters_do_not_split_the_cache() {
         let wanted = Ok("?_HLS_msn=7&_HLS_part=2&_HLS_skip=YES".to_owned());
         assert_eq!(canonical("_HLS_msn=7&_HLS_part=2&_HLS_skip=YES"), wanted);
-        assert_eq!(canonical("_HLS_skip=YES&x=1&_HLS_part=02&&_HLS_msn=0007&utm=%20"), wanted);
+        assert_eq!(
+            canonical("_HLS_skip=YES&x=1&_HLS_part=02&&_HLS_msn=0007&utm=%20"),
+            wanted
+        );
         assert_eq!(canonical(""), Ok(String::new()));
         assert_eq!(canonical("x=1"), Ok(String::new()));
         assert_eq!(canonical("_HLS_skip=v2"), Ok("?_HLS_skip=v2".to_owned()));
@@ -110,9 +120,20 @@ mod tests {
     #[test]
     fn malformed_directives_are_refused() {
         for query in [
-            "_HLS_msn=abc", "_HLS_part=1", "_HLS_msn=1&_HLS_part=x", "_HLS_msn=1&_HLS_msn=2", "_HLS_skip=NO",
-            "_HLS_msn=-1", "_HLS_msn=+1", "_HLS_msn=1234567890", "_HLS_msn=", "_HLS_msn", "_HLS_msn=1&_HLS_part=12345",
-            "_HLS_msn=%31", "_HLS_skip=YES&_HLS_skip=YES", "_HLS_msn=1 ",
+            "_HLS_msn=abc",
+            "_HLS_part=1",
+            "_HLS_msn=1&_HLS_part=x",
+            "_HLS_msn=1&_HLS_msn=2",
+            "_HLS_skip=NO",
+            "_HLS_msn=-1",
+            "_HLS_msn=+1",
+            "_HLS_msn=1234567890",
+            "_HLS_msn=",
+            "_HLS_msn",
+            "_HLS_msn=1&_HLS_part=12345",
+            "_HLS_msn=%31",
+            "_HLS_skip=YES&_HLS_skip=YES",
+            "_HLS_msn=1 ",
         ] {
             assert_eq!(Directives::parse(query), Err(DIRECTIVE_INVALID), "{query}");
         }

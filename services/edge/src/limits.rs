@@ -25,7 +25,7 @@ pub struct Rate(AtomicU64);
 impl Rate {
     /// Counts one event at `now` (ms) and returns the estimate for the last 1000 ms, itself included.
     pub fn hit(&self, now: u64) -> u32 {
-        let (second, left) = (now / 1000 & 0xffff_ffff, 1000 - now % 1000);
+        let (second, left) = ((now / 1000) & 0xffff_ffff, 1000 - now % 1000);
         let mut old = self.0.load(Relaxed);
         loop {
             let (seen, this, previous) = (old >> 32, old >> 16 & 0xffff, old & 0xffff);
@@ -106,7 +106,10 @@ pub struct Table<K, V> {
 
 impl<K: Hash + Eq, V: AsRef<Meter>> Default for Table<K, V> {
     fn default() -> Self {
-        Table { hash: RandomState::new(), shards: (0..32).map(|_| Mutex::default()).collect() }
+        Table {
+            hash: RandomState::new(),
+            shards: (0..32).map(|_| Mutex::default()).collect(),
+        }
     }
 }
 
@@ -114,7 +117,10 @@ impl<K: Hash + Eq, V: AsRef<Meter>> Table<K, V> {
     /// The entry of a key, made when it is new.
     pub fn get(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         let shard = self.hash.hash_one(&key) as usize % self.shards.len();
-        lock(&self.shards[shard]).entry(key).or_insert_with(|| Arc::new(make())).clone()
+        lock(&self.shards[shard])
+            .entry(key)
+            .or_insert_with(|| Arc::new(make()))
+            .clone()
     }
 
     /// Visits every entry; one shard is locked at a time.
@@ -149,14 +155,18 @@ mod tests {
         for n in 1..=10 {
             assert_eq!(rate.hit(100_000), n);
         }
-        assert_eq!(rate.hit(101_500), 1 + 5, "half of the previous second still counts");
+        assert_eq!(
+            rate.hit(101_500),
+            1 + 5,
+            "half of the previous second still counts"
+        );
         assert_eq!(rate.hit(103_000), 1, "two seconds later nothing does");
     }
 
     #[test]
     fn a_rate_saturates_instead_of_spilling_into_its_neighbour() {
         let rate = Rate::default();
-        (0..70_000).for_each(|_| drop(rate.hit(100_999)));
+        (0..70_000).for_each(|_| _ = rate.hit(100_999));
         assert_eq!(rate.hit(100_999), 0xffff);
     }
 

@@ -73,9 +73,13 @@ impl<'a> Target<'a> {
             _ => None,
         };
         match asset {
-            Some(asset) if is_id(tenant) && is_id(event) => {
-                Ok(Target { token, tenant, event, resource, asset })
-            }
+            Some(asset) if is_id(tenant) && is_id(event) => Ok(Target {
+                token,
+                tenant,
+                event,
+                resource,
+                asset,
+            }),
             _ => Err(PATH_INVALID),
         }
     }
@@ -85,7 +89,9 @@ impl<'a> Target<'a> {
 pub fn is_id(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
-    (1..=63).contains(&bytes.len()) && plain(bytes[0]) && bytes.iter().all(|&b| plain(b) || b == b'-')
+    (1..=63).contains(&bytes.len())
+        && plain(bytes[0])
+        && bytes.iter().all(|&b| plain(b) || b == b'-')
 }
 
 fn event_file(file: &str) -> Option<Asset> {
@@ -100,7 +106,10 @@ fn track_file(file: &str) -> Option<Asset> {
     if file == "index.m3u8" {
         return Some(Asset::Playlist);
     }
-    if let Some(epoch) = file.strip_prefix("init-").and_then(|f| f.strip_suffix(".mp4")) {
+    if let Some(epoch) = file
+        .strip_prefix("init-")
+        .and_then(|f| f.strip_suffix(".mp4"))
+    {
         return is_number(epoch).then_some(Asset::Init);
     }
     let name = file.strip_suffix(".m4s")?;
@@ -140,21 +149,45 @@ mod tests {
     #[test]
     fn the_token_is_cut_off_and_the_rest_is_what_the_origin_is_asked_for() {
         let target = Target::parse("/t/a.b.c/acme/ev1/v720/s7.m4s").unwrap();
-        assert_eq!((target.token, target.tenant, target.event), ("a.b.c", "acme", "ev1"));
+        assert_eq!(
+            (target.token, target.tenant, target.event),
+            ("a.b.c", "acme", "ev1")
+        );
         assert_eq!(target.resource, "/acme/ev1/v720/s7.m4s");
     }
 
     #[test]
     fn everything_else_is_refused() {
         for path in [
-            "", "x", "index.m3u8", "v720/main.m3u8", "v720/", "v720/s.m4s", "v720/s01.m4s", "v720/p1.m4s",
-            "v720/p1.01.m4s", "v720/s-1.m4s", "v720/s12345678901.m4s", "v720/init-.mp4", "../ev2/main.m3u8",
-            "%2e%2e/main.m3u8", "V720/index.m3u8", "-v/index.m3u8", "v720/s1.m4s/", "v720//s1.m4s",
-            "v720/index.m3u8%00", "v720/x/index.m3u8", "main.m3u8/", "..\\main.m3u8",
+            "",
+            "x",
+            "index.m3u8",
+            "v720/main.m3u8",
+            "v720/",
+            "v720/s.m4s",
+            "v720/s01.m4s",
+            "v720/p1.m4s",
+            "v720/p1.01.m4s",
+            "v720/s-1.m4s",
+            "v720/s12345678901.m4s",
+            "v720/init-.mp4",
+            "../ev2/main.m3u8",
+            "%2e%2e/main.m3u8",
+            "V720/index.m3u8",
+            "-v/index.m3u8",
+            "v720/s1.m4s/",
+            "v720//s1.m4s",
+            "v720/index.m3u8%00",
+            "v720/x/index.m3u8",
+            "main.m3u8/",
+            "..\\main.m3u8",
         ] {
             assert_eq!(asset(path), Err(PATH_INVALID), "{path}");
         }
-        assert_eq!(Target::parse("//t/tok/acme/ev1/main.m3u8"), Err(TOKEN_MISSING));
+        assert_eq!(
+            Target::parse("//t/tok/acme/ev1/main.m3u8"),
+            Err(TOKEN_MISSING)
+        );
         assert_eq!(Target::parse("/t//acme/ev1/main.m3u8"), Err(TOKEN_MISSING));
         assert_eq!(Target::parse("/acme/ev1/main.m3u8"), Err(TOKEN_MISSING));
         let long = format!("/t/{}/acme/ev1/main.m3u8", "x".repeat(MAX_TOKEN + 1));

@@ -62,7 +62,10 @@ impl Refusal {
 
     /// The JSON body: `{"reason": …, "message": …}`.
     pub fn body(self) -> String {
-        format!("{{\"reason\":\"{}\",\"message\":\"{}\"}}\n", self.reason, self.message)
+        format!(
+            "{{\"reason\":\"{}\",\"message\":\"{}\"}}\n",
+            self.reason, self.message
+        )
     }
 }
 

@@ -1,0 +1,231 @@
+//! Listeners, TLS, connection limits and timeouts, goodbyes.
+use crate::body::Out;
+use crate::drain::Phase;
+use crate::io::{HeadLimit, Heads, WriteLimit};
+use crate::limits::{Busy, Meter, Table};
+use crate::metrics::Metrics;
+use crate::settings::Patience;
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+/// A TLS handshake takes two round trips; nobody needs longer.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Largest request head; a token is at most 2 KB of it.
+const MAX_HEAD: u32 = 16 << 10;
+const MAX_HEADERS: usize = 64;
+const H2_STREAMS: u32 = 64;
+/// Streams that a client may open and reset before we say goodbye (rapid reset, CVE-2023-44487).
+const H2_PENDING_RESETS: usize = 20;
+const H2_LOCAL_RESETS: usize = 256;
+const H2_SEND_BUFFER: usize = 256 << 10;
+const H2_PING: Duration = Duration::from_secs(20);
+const H2_PONG: Duration = Duration::from_secs(10);
+const BACKLOG: u32 = 4096;
+
+/// Who is at the other end.
+pub struct Peer {
+    /// Address; an IPv4 one also when it came through an IPv6 socket.
+    pub ip: IpAddr,
+    /// Counters of that address.
+    pub meter: Arc<Meter>,
+}
+
+/// What answers requests.
+pub trait App: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(
+        self: Arc<Self>,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Out>> + Send;
+}
+
+/// Everything that connections of one kind share.
+pub struct Server<A> {
+    /// What answers.
+    pub app: Arc<A>,
+    /// TLS, if it is spoken.
+    pub tls: Option<Arc<ArcSwap<TlsAcceptor>>>,
+    /// Connections left.
+    pub connections: Arc<Semaphore>,
+    /// Source addresses.
+    pub sources: Arc<Table<IpAddr, Meter>>,
+    /// Connections of one source; 0 is no limit.
+    pub source_connections: u32,
+    /// Timeouts.
+    pub patience: Patience,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// When to stop accepting and say goodbye.
+    pub drain: watch::Receiver<Phase>,
+}
+
+/// Dropped by a connection or listener when it ends; the drain waits for all.
+pub type Alive = mpsc::Sender<()>;
+
+/// What a connection holds until it ends.
+struct Held {
+    _permit: OwnedSemaphorePermit,
+    _busy: Busy<Meter>,
+    _alive: Alive,
+}
+
+/// Opens a listener; another process may listen beside it (the next edge takes over before this one drains).
+pub fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl<A: App> Server<A> {
+    /// Accepts until the drain closes the door.
+    pub async fn listen(self: Arc<Self>, listener: TcpListener, alive: Alive) {
+        let mut drain = self.drain.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = drain.wait_for(|phase| *phase >= Phase::Closing) => return,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.accept(socket, peer, &alive),
+                // Out of descriptors, usually; accepting again at once would only spin.
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    fn accept(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, alive: &Alive) {
+        let ip = peer.ip().to_canonical();
+        let meter = self.sources.get(ip, Meter::default);
+        meter.touch(crate::limits::now_ms());
+        let permit = self.connections.clone().try_acquire_owned();
+        let (Ok(permit), Some(busy)) = (permit, Busy::take(&meter, self.source_connections)) else {
+            self.metrics.turned_away.fetch_add(1, Relaxed);
+            return;
+        };
+        self.metrics.accepted.fetch_add(1, Relaxed);
+        let _ = socket.set_nodelay(true); // fails only on a socket that is gone
+        let held = Held {
+            _permit: permit,
+            _busy: busy,
+            _alive: alive.clone(),
+        };
+        tokio::spawn(
+            self.clone()
+                .connection(socket, Arc::new(Peer { ip, meter }), held),
+        );
+    }
+
+    async fn connection(self: Arc<Self>, socket: TcpStream, peer: Arc<Peer>, _held: Held) {
+        let io = WriteLimit::new(socket, self.patience.write);
+        // Boxed branches: a connection's task is as large as its largest branch otherwise.
+        let Some(tls) = &self.tls else {
+            return Box::pin(self.h1(io, peer)).await;
+        };
+        let acceptor = TlsAcceptor::clone(&tls.load());
+        match timeout(HANDSHAKE, Box::pin(acceptor.accept(io))).await {
+            Ok(Ok(io)) if io.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                Box::pin(self.h2(io, peer)).await
+            }
+            Ok(Ok(io)) => Box::pin(self.h1(io, peer)).await,
+            _ => drop(self.metrics.handshakes_failed.fetch_add(1, Relaxed)),
+        }
+    }
+
+    async fn h1<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, io: I, peer: Arc<Peer>) {
+        let heads = Arc::new(Heads::default());
+        let io = HeadLimit::new(io, heads.clone(), self.patience.head);
+        let service = service_fn(|request| {
+            let answering = heads.arrived();
+            let answer = self.app.clone().answer(peer.clone(), request);
+            async move {
+                let response = answer.await;
+                drop(answering);
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.patience.idle)
+            .max_buf_size(MAX_HEAD as usize)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(io), service);
+        self.drive(connection, None).await;
+    }
+
+    async fn h2<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, io: I, peer: Arc<Peer>) {
+        let (app, requests) = (self.app.clone(), Arc::new(AtomicU64::new(0)));
+        let count = requests.clone();
+        let service = service_fn(move |request| {
+            count.fetch_add(1, Relaxed);
+            let answer = app.clone().answer(peer.clone(), request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(H2_STREAMS)
+            .max_header_list_size(MAX_HEAD)
+            .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+            .max_local_error_reset_streams(H2_LOCAL_RESETS)
+            .max_send_buf_size(H2_SEND_BUFFER)
+            .keep_alive_interval(H2_PING)
+            .keep_alive_timeout(H2_PONG)
+            .serve_connection(TokioIo::new(io), service);
+        self.drive(connection, Some(&requests)).await;
+    }
+
+    /// Runs a connection; says goodbye when the drain begins or, over h2, when no request came for
+    /// twice the idle limit. After an idle goodbye, whoever does not read his answers is cut off.
+    async fn drive<C: GracefulConnection>(&self, connection: C, requests: Option<&AtomicU64>) {
+        let idle_limit = self.patience.idle * 2;
+        let mut drain = self.drain.clone();
+        let mut connection = pin!(connection);
+        let mut alarm = pin!(sleep(idle_limit));
+        let (mut said_goodbye, mut idle, mut last) = (false, false, 0);
+        loop {
+            tokio::select! {
+                biased;
+                _ = connection.as_mut() => return,
+                _ = drain.wait_for(|phase| *phase >= Phase::Closing), if !said_goodbye => {
+                    said_goodbye = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = alarm.as_mut(), if requests.is_some() => {
+                    if idle {
+                        return;
+                    }
+                    let now = requests.map_or(0, |requests| requests.load(Relaxed));
+                    if now == last {
+                        (said_goodbye, idle) = (true, true);
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    last = now;
+                    let next = if idle { self.patience.write } else { idle_limit };
+                    alarm.as_mut().reset(Instant::now() + next);
+                }
+            }
+        }
+    }
+}
