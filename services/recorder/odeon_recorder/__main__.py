@@ -1,0 +1,90 @@
+"""Start the recorder: settings → adapters → use cases → api → run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from odeon.recorder.v1 import recorder_pb2, recorder_pb2_grpc
+from odeon_runtime.bus import Bus
+from odeon_runtime.grpc_client import Peers
+from odeon_runtime.grpc_server import GrpcServer
+from odeon_runtime.http import HttpServer
+from odeon_runtime.run import run
+from odeon_runtime.tokens import Verifier
+from odeon_runtime.trust import TrustStore, follow_bus, follow_stream
+
+from odeon_recorder.adapters.announcer import BusAnnouncer
+from odeon_recorder.adapters.disk import Disk
+from odeon_recorder.adapters.keyring import Keyring
+from odeon_recorder.adapters.spool import DiskSpool
+from odeon_recorder.api.app import App
+from odeon_recorder.api.grpc import RecorderServicer
+from odeon_recorder.api.ingest import Ingest
+from odeon_recorder.api.origin import Origin
+from odeon_recorder.settings import RecorderSettings
+from odeon_recorder.usecases.recorder import Recorder
+
+
+@asynccontextmanager
+async def start(
+    settings: RecorderSettings, disk: Disk | None = None
+) -> AsyncIterator[dict[str, str]]:
+    """Start all parts; yields the addresses of the ready line."""
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus(settings.nats_url, name="recorder"))
+        trust = TrustStore()
+        if settings.auth_address:
+            peers = Peers("recorder", settings)
+            stack.push_async_callback(peers.close)
+            await _follow(stack, follow_stream(trust, peers), "trust-stream")
+            await follow_bus(trust, bus)
+            keyring = Keyring(trust, settings.spool / "trusted-keys.json", disk or Disk())
+            await keyring.load()
+            await _follow(stack, keyring.keep(), "keyring")
+        verifier = Verifier(trust)
+        spool = DiskSpool(settings.spool, disk)
+        stack.callback(spool.close)
+        recorder = Recorder(spool, BusAnnouncer(bus), min_free_bytes=settings.min_free_bytes)
+        app = App(
+            Ingest(recorder, verifier, max_part_bytes=settings.max_part_bytes), Origin(recorder)
+        )
+        http = HttpServer(app, host=settings.http_host, port=settings.http_port)
+        await stack.enter_async_context(http)
+        grpc = GrpcServer(
+            host=settings.grpc_host,
+            port=settings.grpc_port,
+            verifier=verifier,
+            services=[
+                (
+                    recorder_pb2_grpc.add_RecorderServiceServicer_to_server,
+                    RecorderServicer(recorder),
+                    recorder_pb2.DESCRIPTOR.services_by_name["RecorderService"],
+                )
+            ],
+            domain="recorder.odeon.live",
+        )
+        await stack.enter_async_context(grpc)
+        # First thing at stop: blocked players are let go, so that the servers can finish.
+        stack.push_async_callback(recorder.close)
+        yield {"grpc": grpc.address, "http": http.address}
+
+
+async def _follow(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:
+    task = asyncio.create_task(work, name=name)
+
+    async def stop() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(stop)
+
+
+def main() -> None:
+    """Entry point of `python -m odeon_recorder`."""
+    settings = RecorderSettings()
+    run("recorder", settings, lambda: start(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Outbound edge: local disk, object storage, bus."""

@@ -1,0 +1,196 @@
+"""The local spool: a folder per timeline with a journal and append-only segment files.
+
+An acknowledged part is in its segment file and in the journal, both after fdatasync. The two are
+written at the same time, so after a crash the journal may name bytes that never came: recovery
+checks the digests at its end and cuts the log at the first fact whose bytes are not there. Such
+facts were never acknowledged, because a batch is acknowledged only when all of it is on the disk.
+"""
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from odeon_runtime.logs import logger
+
+from odeon_recorder.adapters import journal
+from odeon_recorder.adapters.disk import Disk
+from odeon_recorder.domain.records import Archived, Fact, InitStored, PartStored
+from odeon_recorder.domain.refusals import SpoolFailed
+from odeon_recorder.ports import Entry, Key
+
+CHECKED_FACTS = 128
+"""Facts whose bytes are checked after a restart: more than one batch ever holds."""
+_JOURNAL = "journal.log"
+_log = logger(__name__)
+
+
+class SpoolLog:
+    """One timeline's folder; implements `ports.TimelineLog`."""
+
+    def __init__(self, folder: Path, disk: Disk, threads: ThreadPoolExecutor, size: int) -> None:
+        self._folder = folder
+        self._disk = disk
+        self._threads = threads
+        self._size = size
+        self._torn = False
+
+    async def commit(self, entries: Sequence[Entry]) -> None:
+        """Write media and journal side by side, each with fdatasync; all or none."""
+        lines = journal.encode(entry.fact for entry in entries)
+        if self._torn:
+            await self._run(self._disk.truncate, self._folder / _JOURNAL, self._size)
+            self._torn = False
+        jobs = [self._run(self._write, entry) for entry in entries if entry.data]
+        jobs.append(self._run(self._append, lines))
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed:
+            # Whatever reached the journal is cut off before the next write.
+            self._torn = True
+            _log.error("spool_write_failed", error=str(failed[0]), folder=str(self._folder))
+            raise SpoolFailed("the local disk did not take the write") from failed[0]
+        self._size += len(lines)
+
+    async def read(self, track: str, msn: int, *, offset: int = 0, size: int = -1) -> bytes | None:
+        """Bytes of a segment's file."""
+        path = segment_path(self._folder, track, msn)
+        return await asyncio.to_thread(self._disk.read, path, offset=offset, size=size)
+
+    async def read_init(self, track: str, epoch: int) -> bytes | None:
+        """An init section."""
+        return await asyncio.to_thread(self._disk.read, init_path(self._folder, track, epoch))
+
+    async def forget(self, track: str, msn: int) -> None:
+        """Delete a segment's file."""
+        path = segment_path(self._folder, track, msn)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def remove(self) -> None:
+        """Delete the folder."""
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def _run(self, function: Callable[..., None], *args: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    def _write(self, entry: Entry) -> None:
+        path, offset = _place(self._folder, entry.fact)
+        self._disk.write(path, entry.data, offset=offset)
+
+    def _append(self, lines: bytes) -> None:
+        self._disk.write(self._folder / _JOURNAL, lines, offset=self._size)
+
+
+class DiskSpool:
+    """All timelines of this recorder; implements `ports.Spool`."""
+
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+        self._root = root
+        self._disk = disk or Disk()
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="spool")
+        root.mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Let running writes finish."""
+        self._threads.shutdown()
+
+    async def keys(self) -> list[Key]:
+        """Timelines with a journal."""
+        return await asyncio.to_thread(self._keys)
+
+    async def open(self, key: Key) -> tuple[SpoolLog, list[Fact]] | None:
+        """Recover one timeline."""
+        folder = self._folder(key)
+        recovered = await asyncio.to_thread(recover, folder, self._disk)
+        if recovered is None:
+            return None
+        facts, size = recovered
+        return SpoolLog(folder, self._disk, self._threads, size), facts
+
+    async def create(self, key: Key) -> SpoolLog:
+        """Begin an empty log."""
+        folder = self._folder(key)
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        return SpoolLog(folder, self._disk, self._threads, 0)
+
+    async def free_bytes(self) -> int:
+        """Room that is left."""
+        return await asyncio.to_thread(self._disk.free_bytes, self._root)
+
+    def _folder(self, key: Key) -> Path:
+        return self._root / key.tenant / key.event
+
+    def _keys(self) -> list[Key]:
+        found = self._root.glob(f"*/*/{_JOURNAL}")
+        return sorted(Key(path.parent.parent.name, path.parent.name) for path in found)
+
+
+def segment_path(folder: Path, track: str, msn: int) -> Path:
+    """File of a segment."""
+    return folder / track / f"s{msn}.m4s"
+
+
+def init_path(folder: Path, track: str, epoch: int) -> Path:
+    """File of an init section."""
+    return folder / track / f"init-{epoch}.mp4"
+
+
+def recover(folder: Path, disk: Disk) -> tuple[list[Fact], int] | None:
+    """Facts of a journal and its length, after cutting what a crash tore."""
+    data = disk.read(folder / _JOURNAL)
+    if data is None:
+        return None
+    lines = list(journal.decode(data))
+    whole = _first_hollow(folder, disk, [fact for fact, _ in lines])
+    kept = lines[:whole]
+    size = kept[-1][1] if kept else 0
+    if size < len(data):
+        _log.warning("journal_cut", folder=str(folder), bytes=len(data) - size)
+        disk.truncate(folder / _JOURNAL, size)
+    facts = [fact for fact, _ in kept]
+    for path, length in _lengths(folder, facts).items():
+        disk.truncate(path, length)
+    return facts, size
+
+
+def _first_hollow(folder: Path, disk: Disk, facts: list[Fact]) -> int:
+    """Index of the first fact whose bytes are not on the disk."""
+    first = max(0, len(facts) - CHECKED_FACTS)
+    # An archived segment may have left the disk on purpose.
+    archived = {(f.track, f.msn) for f in facts[first:] if isinstance(f, Archived)}
+    for index in range(first, len(facts)):
+        fact = facts[index]
+        if not isinstance(fact, PartStored | InitStored):
+            continue
+        if isinstance(fact, PartStored) and (fact.track, fact.msn) in archived:
+            continue
+        if not _holds(folder, disk, fact):
+            return index
+    return len(facts)
+
+
+def _holds(folder: Path, disk: Disk, fact: PartStored | InitStored) -> bool:
+    path, offset = _place(folder, fact)
+    data = disk.read(path, offset=offset, size=fact.size)
+    return data is not None and hashlib.sha256(data).digest() == fact.digest
+
+
+def _place(folder: Path, fact: Fact) -> tuple[Path, int]:
+    if isinstance(fact, PartStored):
+        return segment_path(folder, fact.track, fact.msn), fact.offset
+    if isinstance(fact, InitStored):
+        return init_path(folder, fact.track, fact.epoch), 0
+    raise TypeError(f"{type(fact).__name__} carries no media")
+
+
+def _lengths(folder: Path, facts: Sequence[Fact]) -> dict[Path, int]:
+    """How long the files at the end of the log should be."""
+
+    def ends() -> Iterator[tuple[Path, int]]:
+        for fact in facts[-CHECKED_FACTS:]:
+            if isinstance(fact, PartStored):
+                yield segment_path(folder, fact.track, fact.msn), fact.offset + fact.size
+
+    return dict(ends())

@@ -1,0 +1,1 @@
+"""Rules of timelines, playlists and directives: pure, no I/O, no clock."""

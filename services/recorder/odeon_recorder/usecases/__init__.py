@@ -1,0 +1,1 @@
+"""Load, call the domain, store, tell: no rule and no wire type."""

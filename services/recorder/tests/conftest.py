@@ -1,0 +1,59 @@
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from odeon.recorder.v1 import recorder_pb2_grpc
+from odeon_recorder.__main__ import start
+from odeon_recorder.settings import RecorderSettings
+from odeon_testkit.issuer import SERVICE_SECRET, Issuer, auth_server
+from odeon_testkit.llhls_owner import Owner
+
+
+@dataclass
+class Running:
+    """A recorder of a test, in this process, over real sockets."""
+
+    issuer: Issuer
+    http: httpx.AsyncClient
+    stub: Any
+    settings: RecorderSettings
+
+    def owner(self, **given: Any) -> Owner:
+        token = self.issuer.service_token("transcoder")
+        return Owner(http=self.http, stub=self.stub, token=token, **given)
+
+    def as_tenant(self, tenant: str = "acme") -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.issuer.api_token(tenant=tenant)}"),)
+
+
+@asynccontextmanager
+async def recorder_on(folder: Path, issuer: Issuer, **settings: Any) -> AsyncIterator[Running]:
+    async with AsyncExitStack() as stack:
+        auth, _ = await stack.enter_async_context(auth_server(issuer))
+        made = RecorderSettings(
+            data_dir=folder, auth_address=auth, service_secret=SERVICE_SECRET, **settings
+        )
+        addresses = await stack.enter_async_context(start(made))
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(addresses["grpc"]))
+        base = f"http://{addresses['http']}"
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=20))
+        yield Running(issuer, http, recorder_pb2_grpc.RecorderServiceStub(channel), made)
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+async def recorder(tmp_path: Path, issuer: Issuer) -> AsyncIterator[Running]:
+    for name in [n for n in os.environ if n.startswith("ODEON_")]:
+        os.environ.pop(name)
+    async with recorder_on(tmp_path, issuer) as running:
+        yield running
