@@ -1,0 +1,137 @@
+"""The `odeon` command. Each subcommand imports what it needs when it runs: `--help` stays quick."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from odeon_cli.console import CliError, show_error
+
+
+class _Group(TyperGroup):
+    """Shows a CliError as a sentence and the way out; no traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except CliError as error:
+            show_error(error, as_json="--json" in sys.argv)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="odeon",
+    help="A self-hosted interactive live video cloud.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=bool(os.environ.get("ODEON_DEBUG")),
+)
+events_app = typer.Typer(help="Events of a deployment.", no_args_is_help=True)
+app.add_typer(events_app, name="events")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Data directory of the `odeon up` meant.")
+]
+Url = Annotated[str, typer.Option("--url", envvar="ODEON_URL", help="Gateway of a deployment.")]
+ApiKey = Annotated[str, typer.Option("--api-key", envvar="ODEON_API_KEY", help="Its API key.")]
+CaFile = Annotated[
+    str, typer.Option("--ca-file", envvar="ODEON_CA_FILE", help="Authority to trust, PEM file.")
+]
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def up(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep data here; a temporary directory by default.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address that browsers reach.")] = "127.0.0.1",
+    port_base: Annotated[
+        int | None, typer.Option(help="First port of the block used; 0 takes any free ones.")
+    ] = None,
+    edges: Annotated[int, typer.Option(help="How many edges; edge n gets 127.0.0.n.")] = 1,
+    transcoders: Annotated[int, typer.Option(help="How many transcoders.")] = 1,
+    tls: Annotated[bool, typer.Option("--tls", help="HTTPS with a local authority.")] = False,
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="Without the demo event.")] = False,
+    demo_size: Annotated[str, typer.Option(help="Size of the demo's picture, e.g. 640x360.")] = "",
+    no_open: Annotated[bool, typer.Option("--no-open", help="Open no page.")] = False,
+    log_level: Annotated[str, typer.Option(help="Of the services.")] = "info",
+    as_json: AsJson = False,
+) -> None:
+    """Run a whole deployment on this machine until Ctrl-C."""
+    from odeon_cli.up.deployment import UpOptions, run_deployment
+
+    options = UpOptions(
+        data_dir=data_dir,
+        host=host,
+        port_base=port_base,
+        edges=edges,
+        transcoders=transcoders,
+        tls=tls,
+        demo=not no_demo,
+        demo_size=demo_size,
+        as_json=as_json,
+        open_page=not no_open,
+        log_level=log_level,
+    )
+    _run(run_deployment(options))
+
+
+@app.command()
+def publish(
+    file: Annotated[Path | None, typer.Argument(help="Media file, looped in real time.")] = None,
+    test_card: Annotated[
+        bool, typer.Option("--test-card", help="A picture that shows its clock, and beeps.")
+    ] = False,
+    url: Annotated[
+        str, typer.Option("--url", envvar="ODEON_PUBLISH_URL", help="WHIP endpoint.")
+    ] = "",
+    token: Annotated[
+        str, typer.Option("--token", envvar="ODEON_PUBLISH_TOKEN", help="Publish token.")
+    ] = "",
+    size: Annotated[str, typer.Option(help="Of the test card.")] = "1280x720",
+    frame_rate: Annotated[int, typer.Option(min=1, max=60, help="Of the test card.")] = 30,
+    bitrate: Annotated[int, typer.Option(min=0, help="Bits per second; 0 fits the size.")] = 0,
+    skew_ms: Annotated[float, typer.Option(help="Delay of the beeps, to test checks.")] = 0.0,
+    title: Annotated[str, typer.Option(help="Shown on the test card.")] = "Odeon",
+    duration: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop after this many seconds.")
+    ] = None,
+    data_dir: DataDir = None,
+    ca_file: CaFile = "",
+    as_json: AsJson = False,
+) -> None:
+    """Publish a file or the test card by WHIP; to the running `odeon up` unless told otherwise."""
+    from odeon_cli.publish.command import PublishOptions
+    from odeon_cli.publish.command import publish as run_publish
+
+    options = PublishOptions(
+        file=file,
+        test_card=test_card,
+        url=url,
+        token=token,
+        ca_file=ca_file,
+        data_dir=data_dir,
+        size=size,
+        frame_rate=frame_rate,
+        bitrate=bitrate,
+        skew_ms=skew_ms,
+        title=title,
+        duration_s=duration,
+        as_json=as_json,
+    )
+    _run(run_publish(options))

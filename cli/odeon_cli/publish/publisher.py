@@ -1,0 +1,199 @@
+"""A publication: a source, a WHIP session that is made again when it breaks, and a report."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from odeon_cli.console import CliError
+from odeon_cli.publish.clock import MediaClock
+from odeon_cli.publish.sender import Sender, Sent
+from odeon_cli.publish.whip import Away, Session, WebRtcHttp
+
+if TYPE_CHECKING:
+    from odeon_media import Client
+
+_CONNECT_TIMEOUT_S = 15.0
+_POLL_MS = 200
+_REPORT_S = 1.0
+_RETRY_FIRST_S = 0.25
+_RETRY_MAX_S = 4.0
+
+
+class Source(Protocol):
+    """Where pictures and sound come from."""
+
+    has_video: bool
+    has_audio: bool
+
+    @property
+    def description(self) -> str:
+        """For people."""
+        ...
+
+    def threads(self, sender: Sender) -> Sequence[threading.Thread]:
+        """Threads that feed the sender until its stop is set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where a publication stands."""
+
+    seconds: float
+    connected: bool
+    sent: Sent
+    since: Sent
+    interval_s: float
+    reconnects: int
+    rtt_ms: float | None
+    keyframe_requests: int
+
+    @property
+    def bitrate_bps(self) -> float:
+        """Of the last interval."""
+        return 8 * (self.since.video_bytes + self.since.audio_bytes) / max(self.interval_s, 1e-3)
+
+    @property
+    def frame_rate(self) -> float:
+        """Pictures per second of the last interval."""
+        return self.since.video_frames / max(self.interval_s, 1e-3)
+
+
+class Publisher:
+    """Publishes a source until it is stopped.
+
+    Args:
+        http: the WHIP endpoint.
+        source: pictures and sound.
+        bind_host: local address of the media socket.
+        on_report: called every second.
+    """
+
+    def __init__(
+        self,
+        http: WebRtcHttp,
+        source: Source,
+        *,
+        bind_host: str,
+        on_report: Callable[[Report], None],
+    ) -> None:
+        self._http = http
+        self._source = source
+        self._bind_host = bind_host
+        self._on_report = on_report
+        self._sender = Sender(MediaClock())
+        self._client: Client | None = None
+        self._last = Sent()
+        self._last_at = time.monotonic()
+        self._began = self._last_at
+        self._reconnects = 0
+        self._keyframe_requests = 0
+
+    async def run(self, duration_s: float | None) -> None:
+        """Publish for `duration_s`, or until cancelled; the last frames were sent then.
+
+        Raises:
+            Refused: the endpoint does not want this.
+            CliError: the source broke.
+        """
+        threads = self._source.threads(self._sender)
+        for thread in threads:
+            thread.start()
+        reporter = asyncio.create_task(self._report_for_ever(), name="report")
+        try:
+            async with asyncio.timeout(duration_s):
+                await self._stay_connected()
+        except TimeoutError:
+            pass
+        finally:
+            reporter.cancel()
+            self._sender.stop.set()
+            await asyncio.to_thread(_join, threads)
+        failed = getattr(self._source, "failed", "")
+        if failed:
+            raise CliError(f"the file cannot be played on: {failed}")
+
+    async def _stay_connected(self) -> None:
+        delay = 0.0
+        while not self._sender.stop.is_set():
+            try:
+                await self._one_session()
+                delay = _RETRY_FIRST_S
+            except Away:
+                if self._reconnects == 0 and delay == 0.0:
+                    raise
+                delay = min(_RETRY_MAX_S, max(_RETRY_FIRST_S, delay * 2))
+            self._reconnects += 1
+            await asyncio.sleep(delay)
+
+    async def _one_session(self) -> None:
+        """Connect, stay until the connection is lost; raises Away and Refused."""
+        from odeon_media import Client
+
+        client = Client(self._bind_host)
+        session: Session | None = None
+        try:
+            offer = client.create_offer(
+                video_codec="h264" if self._source.has_video else None,
+                audio=self._source.has_audio,
+                direction="sendonly",
+            )
+            session = await self._http.open(offer)
+            client.set_answer(session.answer)
+            self._client = client
+            await self._serve(client)
+        finally:
+            self._client = None
+            self._sender.disconnect()
+            if session is not None:
+                await asyncio.shield(self._http.close(session))
+            client.close()
+
+    async def _serve(self, client: "Client") -> None:
+        deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+        while not self._sender.stop.is_set():
+            for event in await asyncio.to_thread(client.poll_events, _POLL_MS):
+                if event.kind == "connected":
+                    mids = {m.kind: m.mid for m in client.medias()}
+                    self._sender.connect(client, mids.get("video"), mids.get("audio"))
+                elif event.kind == "keyframe_request":
+                    self._keyframe_requests += 1
+                    self._sender.want_keyframe()
+                elif event.kind == "closed":
+                    return
+            if not client.connected and time.monotonic() > deadline:
+                raise Away(
+                    "the media connection was not made",
+                    hint="UDP may be blocked between this machine and the signaling node",
+                )
+
+    async def _report_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_S)
+            self._on_report(self.report())
+
+    def report(self) -> Report:
+        """Where it stands; intervals count from the last report."""
+        now, sent = time.monotonic(), self._sender.sent
+        client = self._client
+        stats = client.stats() if client is not None else None
+        report = Report(
+            seconds=now - self._began,
+            connected=stats is not None and stats.connected,
+            sent=sent,
+            since=sent.minus(self._last),
+            interval_s=now - self._last_at,
+            reconnects=self._reconnects,
+            rtt_ms=stats.rtt_ms if stats else None,
+            keyframe_requests=self._keyframe_requests,
+        )
+        self._last, self._last_at = sent, now
+        return report
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(timeout=2.0)

@@ -1,0 +1,1 @@
+"""`odeon up`: a whole deployment as child processes of one supervisor."""

@@ -1,0 +1,258 @@
+"""One child process: started, watched, restarted, stopped. One task owns it.
+
+Children die with the supervisor, even on SIGKILL: Python services ask the kernel for that
+themselves (ODEON_DIE_WITH_PARENT), other programs start through a tiny wrapper. The kernel sends
+that signal when the *thread* that started the child ends, so all starts happen on the main thread.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from odeon_cli.console import CliError
+from odeon_cli.up.restarts import GIVE_UP_STARTING_AFTER, Restarts
+
+_LOG_LIMIT_BYTES = 32 * 1024 * 1024
+_LINE_LIMIT_BYTES = 256 * 1024
+_TAIL_LINES = 12
+# PR_SET_PDEATHSIG survives exec; the check closes the gap before it was set.
+_TETHER = (
+    "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
+    "os.getppid()==int(sys.argv[1]) or sys.exit(1);os.execv(sys.argv[2],sys.argv[2:])"
+)
+
+
+class State(Enum):
+    """What a child is doing, as people see it."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """How to run a child.
+
+    Attributes:
+        name: unique, also of its log file, e.g. "edge-1".
+        argv: program and arguments.
+        env: added to the environment of the supervisor.
+        ready_text: text of the log line that means ready; empty expects the JSON ready line.
+        tether: wrap it so that it dies with the supervisor (it does not ask for that itself).
+        stop_signal: asks it to stop.
+        grace_s: how long it may take to stop before it is killed, in seconds.
+        supervised: starts again when it ends; otherwise its end is final.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    ready_text: str = ""
+    tether: bool = False
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace_s: float = 8.0
+    supervised: bool = True
+
+
+class StartFailed(CliError):
+    """A child died again and again before it was ready."""
+
+
+class Child:
+    """A supervised process.
+
+    Args:
+        spec: how to run it.
+        log_file: receives everything that it writes.
+        on_change: called after every change of state.
+    """
+
+    def __init__(
+        self, spec: ProcessSpec, log_file: Path, on_change: Callable[["Child"], None]
+    ) -> None:
+        self.spec = spec
+        self.log_file = log_file
+        self.state = State.WAITING
+        self.pid: int | None = None
+        self.starts = 0
+        self.ready = asyncio.Event()
+        self.ready_record: dict[str, Any] = {}
+        self.last_exit: int | None = None
+        self._on_change = on_change
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._failed: StartFailed | None = None
+        self._restarts = Restarts()
+
+    @property
+    def name(self) -> str:
+        """The spec's name."""
+        return self.spec.name
+
+    async def run(self) -> None:
+        """Keep it running until `stop`; returns when it is gone for good."""
+        try:
+            while not self._stopping.is_set():
+                lived_s = await self._run_once()
+                if self._stopping.is_set() or not self.spec.supervised:
+                    break
+                if not await self._wait_for_restart(lived_s):
+                    return
+            self._set(State.STOPPED)
+        finally:
+            self.kill()
+            self._ended.set()
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Return when it said that it is ready.
+
+        Raises:
+            StartFailed: it died repeatedly, or said nothing in time.
+        """
+        ready = asyncio.create_task(self.ready.wait(), name=f"{self.name}-ready")
+        ended = asyncio.create_task(self._ended.wait(), name=f"{self.name}-ended")
+        try:
+            done, _ = await asyncio.wait(
+                (ready, ended), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ready.cancel()
+            ended.cancel()
+        if self.ready.is_set():
+            return
+        reason = "ended" if done else f"was not ready after {timeout_s:.0f} s"
+        raise self._failed or self._failure(f"{self.name} {reason}")
+
+    async def stop(self) -> None:
+        """Ask it to stop, wait, kill it after its grace; returns when it is gone."""
+        if self._ended.is_set() or self._stopping.is_set():
+            await self._ended.wait()
+            return
+        self._stopping.set()
+        self._set(State.STOPPING)
+        if self.pid is not None:
+            self._signal(self.spec.stop_signal)
+        try:
+            await asyncio.wait_for(self._ended.wait(), self.spec.grace_s)
+        except TimeoutError:
+            self.kill()
+            await self._ended.wait()
+
+    def kill(self) -> None:
+        """End it and all that it started, now."""
+        if self.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def _run_once(self) -> float:
+        started = time.monotonic()
+        self.starts += 1
+        self._set(State.STARTING if self.starts == 1 else State.RESTARTING)
+        with self._open_log() as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._argv(),
+                env={**os.environ, **self.spec.env, "ODEON_DIE_WITH_PARENT": "1"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT if self.spec.ready_text else log,
+                start_new_session=True,
+                limit=_LINE_LIMIT_BYTES,
+            )
+            self.pid = process.pid
+            try:
+                if self._stopping.is_set():
+                    self._signal(self.spec.stop_signal)
+                assert process.stdout is not None
+                await self._read(process.stdout, log)
+                self.last_exit = await process.wait()
+            finally:
+                self.kill()
+                self.pid = None
+        return time.monotonic() - started
+
+    async def _wait_for_restart(self, lived_s: float) -> bool:
+        if not self.ready.is_set() and self.starts >= GIVE_UP_STARTING_AFTER:
+            self._failed = self._failure(f"{self.name} does not start (exit {self.last_exit})")
+            self._set(State.FAILED)
+            return False
+        self._restarts = self._restarts.after_death(lived_s)
+        self._set(State.RESTARTING)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), self._restarts.delay_s)
+        return True
+
+    async def _read(self, output: asyncio.StreamReader, log: BinaryIO) -> None:
+        """Copy output to the log and watch for the ready line, until the output is closed."""
+        while True:
+            try:
+                line = await output.readline()
+            except ValueError:  # Longer than the limit; the rest of it follows.
+                continue
+            if not line:
+                return
+            log.write(line)
+            if self.state is not State.READY and self._says_ready(line):
+                self.ready.set()
+                self._set(State.READY)
+
+    def _says_ready(self, line: bytes) -> bool:
+        if self.spec.ready_text:
+            return self.spec.ready_text.encode() in line
+        try:
+            record = json.loads(line)
+        except ValueError:
+            return False
+        if not isinstance(record, dict) or record.get("event") != "ready":
+            return False
+        self.ready_record = record
+        return True
+
+    def _argv(self) -> tuple[str, ...]:
+        if not self.spec.tether:
+            return self.spec.argv
+        return (sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid()), *self.spec.argv)
+
+    def _open_log(self) -> BinaryIO:
+        with suppress(FileNotFoundError):
+            if self.log_file.stat().st_size > _LOG_LIMIT_BYTES:
+                self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        return self.log_file.open("ab", buffering=0)
+
+    def _failure(self, message: str) -> StartFailed:
+        tail = "\n".join(self.tail())
+        return StartFailed(
+            f"{message}; its log ends with:\n{tail}" if tail else message,
+            hint=f"the whole log is in {self.log_file}; `odeon doctor` checks this machine",
+        )
+
+    def tail(self, lines: int = _TAIL_LINES) -> list[str]:
+        """The last lines of its log."""
+        try:
+            with self.log_file.open("rb") as file:
+                file.seek(max(0, self.log_file.stat().st_size - 16_384))
+                return file.read().decode("utf-8", "replace").splitlines()[-lines:]
+        except OSError:
+            return []
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _set(self, state: State) -> None:
+        self.state = state
+        self._on_change(self)
