@@ -3,7 +3,7 @@
 //!
 //! [`run`] is the whole process; the modules are its parts, from pure rules (`path`, `directives`,
 //! `token`, `answer`) over state (`session`, `cache`, `limits`, `drain`) to sockets (`net`, `io`,
-//! `origin`, `trust`).
+//! `origin`, `upstream`, `trust`).
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -33,6 +33,7 @@ pub mod tls;
 pub mod token;
 pub mod trace;
 pub mod trust;
+pub mod upstream;
 
 pub use process::run;
 pub use settings::Settings;

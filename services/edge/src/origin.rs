@@ -1,6 +1,7 @@
 //! Asking the recorder: several addresses, patience while it restarts, bounded bodies.
 use crate::cache::{Entry, Fetch, Key, refusal_for};
 use crate::refusal::{ORIGIN_BUSY, ORIGIN_FAILED, ORIGIN_TIMEOUT, ORIGIN_UNAVAILABLE, Refusal};
+use crate::upstream::Http;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Empty};
@@ -9,9 +10,7 @@ use hyper::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     VARY,
 };
-use hyper::{Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::{Request, Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -42,21 +41,6 @@ const DROPPED: [&str; 13] = [
     "date",
     "accept-ranges",
 ];
-
-/// A client for plain HTTP on a private network.
-pub type Http = Client<HttpConnector, Empty<Bytes>>;
-
-/// Makes the pooled client.
-pub fn client() -> Http {
-    let mut tcp = HttpConnector::new();
-    tcp.set_connect_timeout(Some(Duration::from_secs(1)));
-    tcp.set_nodelay(true);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(20))
-        .pool_max_idle_per_host(256)
-        .build(tcp)
-}
 
 /// How patiently the origin is asked.
 #[derive(Debug, Clone)]
@@ -105,10 +89,10 @@ enum Attempt {
 }
 
 impl Origin {
-    /// An origin at `addresses` (`http://host:port`, no path).
-    pub fn new(addresses: Vec<String>, limits: OriginLimits) -> Arc<Self> {
+    /// An origin at `addresses` (`http://host:port`, no path), asked by `http`.
+    pub fn new(http: Http, addresses: Vec<String>, limits: OriginLimits) -> Arc<Self> {
         Arc::new(Origin {
-            http: client(),
+            http,
             addresses,
             preferred: AtomicUsize::new(0),
             slots: Semaphore::new(limits.slots),
@@ -262,17 +246,6 @@ fn clean(headers: &mut HeaderMap, key: &Key) {
     debug_assert!(headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
 }
 
-/// Checks an address setting: `http://host[:port]`, nothing more. Returns it without a final slash.
-pub fn parse_address(text: &str) -> Result<String, String> {
-    let uri: Uri = text.parse().map_err(|e| format!("{text:?}: {e}"))?;
-    let plain =
-        uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
-    if !plain || uri.authority().is_none() {
-        return Err(format!("{text:?} is not of the form http://host:port"));
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,6 +263,10 @@ mod tests {
             slots: 4,
             max_body: 1 << 20,
         }
+    }
+
+    fn origin(addresses: Vec<String>, limits: OriginLimits) -> Arc<Origin> {
+        Origin::new(crate::upstream::client(None).unwrap(), addresses, limits)
     }
 
     fn key() -> Key {
@@ -324,9 +301,7 @@ mod tests {
     async fn a_good_answer_keeps_what_describes_the_object_only() {
         let (listener, address) = listener().await;
         tokio::spawn(serve(listener, 1, 200, "media"));
-        let entry = Origin::new(vec![address], limits())
-            .fetch(key(), None)
-            .await;
+        let entry = origin(vec![address], limits()).fetch(key(), None).await;
         assert_eq!(
             (entry.status.as_u16(), &entry.body[..]),
             (200, &b"media"[..])
@@ -342,7 +317,7 @@ mod tests {
         drop(dead);
         let (listener, address) = listener().await;
         tokio::spawn(serve(listener, 1, 200, "media"));
-        let origin = Origin::new(vec![dead_address, address], limits());
+        let origin = origin(vec![dead_address, address], limits());
         assert_eq!(
             origin.clone().fetch(key(), None).await.status,
             StatusCode::OK
@@ -361,7 +336,7 @@ mod tests {
             drop(listener.accept().await.unwrap());
             serve(listener, 1, 200, "media").await;
         });
-        let origin = Origin::new(vec![address], limits());
+        let origin = origin(vec![address], limits());
         assert_eq!(
             origin.clone().fetch(key(), None).await.status,
             StatusCode::OK
@@ -377,9 +352,7 @@ mod tests {
             retry_for: Duration::from_millis(150),
             ..limits()
         };
-        let entry = Origin::new(vec![address], patience)
-            .fetch(key(), None)
-            .await;
+        let entry = origin(vec![address], patience).fetch(key(), None).await;
         assert_eq!(entry.status, StatusCode::BAD_GATEWAY);
     }
 
@@ -388,9 +361,7 @@ mod tests {
         for (status, wanted) in [(404, 404), (400, 400), (503, 503), (302, 502), (403, 400)] {
             let (listener, address) = listener().await;
             tokio::spawn(serve(listener, 1, status, "<html>"));
-            let entry = Origin::new(vec![address], limits())
-                .fetch(key(), None)
-                .await;
+            let entry = origin(vec![address], limits()).fetch(key(), None).await;
             assert_eq!(entry.status.as_u16(), wanted, "origin said {status}");
             let body: serde_json::Value = serde_json::from_slice(&entry.body).unwrap();
             assert!(body["reason"].is_string());
@@ -405,18 +376,7 @@ mod tests {
             max_body: 4,
             ..limits()
         };
-        let entry = Origin::new(vec![address], small).fetch(key(), None).await;
+        let entry = origin(vec![address], small).fetch(key(), None).await;
         assert_eq!(entry.status, StatusCode::BAD_GATEWAY);
-    }
-
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        assert_eq!(
-            parse_address("http://127.0.0.1:9000/"),
-            Ok("http://127.0.0.1:9000".into())
-        );
-        for wrong in ["https://a", "127.0.0.1:9", "http://a/x", "http://a?x", ""] {
-            assert!(parse_address(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -12,7 +12,7 @@ use crate::session::Sessions;
 use crate::settings::{Settings, TlsFiles};
 use crate::steering::Steering;
 use crate::trust::Trust;
-use crate::{access, log, tls};
+use crate::{access, log, tls, upstream};
 use arc_swap::ArcSwap;
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -125,6 +125,7 @@ struct Parts {
     settings: Settings,
     sessions: Arc<Sessions>,
     store: Arc<Store>,
+    http: upstream::Http,
     origin: Arc<Origin>,
     trust: Arc<Trust>,
     metrics: Arc<Metrics>,
@@ -141,7 +142,9 @@ impl Parts {
         if let Some(file) = &settings.trust.jwks {
             trust.read_file(file)?;
         }
-        let origin = Origin::new(settings.origins.clone(), settings.origin_limits.clone());
+        let http = upstream::client(settings.upstream_ca.as_deref())?;
+        let (addresses, limits) = (settings.origins.clone(), settings.origin_limits.clone());
+        let origin = Origin::new(http.clone(), addresses, limits);
         let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
         Ok(Parts {
             store: Store::new(origin.clone(), settings.cache_bytes, settings.event_flights),
@@ -151,6 +154,7 @@ impl Parts {
             drain: Arc::default(),
             sources: Arc::default(),
             sessions,
+            http,
             origin,
             trust,
             settings,
@@ -179,7 +183,11 @@ impl Parts {
             drain: self.drain.clone(),
             limits: self.settings.limits.clone(),
             hosts: self.settings.hosts.clone(),
-            steering: self.settings.gateway.clone().map(Steering::new),
+            steering: self
+                .settings
+                .gateway
+                .clone()
+                .map(|gateway| Steering::new(self.http.clone(), gateway)),
             access: access::Log::new(self.settings.access_log),
         }
     }

@@ -1,6 +1,7 @@
 //! Settings: environment variables, each declared once with its default and its meaning.
-use crate::origin::{OriginLimits, parse_address};
+use crate::origin::OriginLimits;
 use crate::path::is_id;
+use crate::upstream::parse_address;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ knobs! {
     "ODEON_EDGE_MAX_BODY_MB" = "32" "Largest object taken from the origin."
     "ODEON_EDGE_CACHE_MB" = "512" "Memory for objects; a 5 Mb/s event needs about 40 a minute."
     "ODEON_EDGE_GATEWAY" = "" "Gateway address for steering.json; without it that path answers 503."
+    "ODEON_EDGE_UPSTREAM_CA" = "" "PEM file of the authorities trusted for https origins and gateways; else the system's."
     "ODEON_EDGE_AUTH" or "ODEON_AUTH_ADDRESS" = "" "Address of auth's gRPC, http://host:port: keys and revocations."
     "ODEON_SERVICE_SECRET" = "" "The deployment's service secret, traded at auth for a service token."
     "ODEON_EDGE_NATS" or "ODEON_NATS_URL" = "" "NATS URL: revocations in, load reports out."
@@ -139,6 +141,8 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// Gateway address.
     pub gateway: Option<String>,
+    /// Authorities trusted for https origins and gateways.
+    pub upstream_ca: Option<PathBuf>,
     /// Where keys and revocations come from.
     pub trust: TrustSettings,
     /// Limits.
@@ -243,6 +247,7 @@ impl Settings {
             event_flights: env.parse("ODEON_EDGE_EVENT_FLIGHTS")?,
             cache_bytes: env.parse::<u64>("ODEON_EDGE_CACHE_MB")? << 20,
             gateway: env.address("ODEON_EDGE_GATEWAY")?,
+            upstream_ca: env.option("ODEON_EDGE_UPSTREAM_CA").map(PathBuf::from),
             trust: trust(&env)?,
             limits: limits(&env)?,
             patience: Patience {
@@ -335,7 +340,7 @@ fn trust(env: &Reader<'_>) -> Result<TrustSettings, String> {
             .map(grpc_address)
             .transpose()?,
         secret: env.text("ODEON_SERVICE_SECRET"),
-        nats: env.option("ODEON_EDGE_NATS"),
+        nats: env.option("ODEON_EDGE_NATS").map(nats_url).transpose()?,
         jwks: env.option("ODEON_EDGE_JWKS").map(PathBuf::from),
     };
     if trust.auth.is_none() && trust.jwks.is_none() {
@@ -345,6 +350,16 @@ fn trust(env: &Reader<'_>) -> Result<TrustSettings, String> {
         );
     }
     Ok(trust)
+}
+
+/// Every server of a comma separated list, checked now so that connecting later can only wait.
+fn nats_url(text: String) -> Result<String, String> {
+    for server in text.split(',') {
+        server
+            .parse::<async_nats::ServerAddr>()
+            .map_err(|e| format!("ODEON_EDGE_NATS: {server:?}: {e}"))?;
+    }
+    Ok(text)
 }
 
 /// gRPC addresses are written `host:port` elsewhere in a deployment; both forms are taken.
@@ -452,7 +467,8 @@ mod tests {
     fn a_wrong_value_is_named() {
         for (name, value) in [
             ("ODEON_EDGE_LISTEN", "localhost"),
-            ("ODEON_EDGE_ORIGIN", "https://a"),
+            ("ODEON_EDGE_ORIGIN", "ftp://a"),
+            ("ODEON_EDGE_NATS", "http://[::1"),
             ("ODEON_EDGE_ID", "Edge"),
             ("ODEON_EDGE_TLS_CERT", "x.pem"),
             ("ODEON_EDGE_VIEWER_RATE", "many"),

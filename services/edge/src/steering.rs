@@ -1,8 +1,8 @@
 //! Content steering: `steering.json` is asked of the gateway for each viewer, never cached.
 use crate::answer::{Served, json};
 use crate::body::Out;
-use crate::origin::Http;
 use crate::refusal::{QUERY_TOO_LONG, Refusal, STEERING_UNAVAILABLE};
+use crate::upstream::Http;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::HeaderValue;
@@ -36,12 +36,9 @@ pub struct Question<'a> {
 }
 
 impl Steering {
-    /// Steering by the gateway at `http://host:port`.
-    pub fn new(gateway: String) -> Self {
-        Steering {
-            http: crate::origin::client(),
-            gateway,
-        }
+    /// Steering by the gateway at `http://host:port`, asked by `http`.
+    pub fn new(http: Http, gateway: String) -> Self {
+        Steering { http, gateway }
     }
 
     /// Fetches the manifest. Refusals: QUERY_TOO_LONG, STEERING_UNAVAILABLE.

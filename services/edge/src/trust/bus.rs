@@ -42,7 +42,8 @@ pub async fn connect(trust: Arc<Trust>, url: &str, name: &str) -> Client {
                 let trust = heard.clone();
                 async move { note(&trust, &event) }
             });
-        match options.connect(url).await {
+        let servers: Vec<&str> = url.split(',').collect();
+        match options.connect(servers).await {
             Ok(client) => return client,
             Err(error) => log::warn("nats.not_connected", json!({"error": error.to_string()})),
         }
