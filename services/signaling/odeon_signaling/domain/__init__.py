@@ -1,0 +1,1 @@
+"""Rules of the stage: pure functions and frozen values."""
