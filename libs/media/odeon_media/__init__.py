@@ -6,23 +6,25 @@ from odeon_media._core import (
     ClientMedia,
     ClientStats,
     Frame,
-    InvalidArgumentError,
-    InvalidSdpError,
     LayerStats,
-    LimitError,
-    MediaError,
     NodeEvent,
     NodeStats,
-    NotFoundError,
     SessionStats,
     SfuNode,
     SlotStats,
-    StateError,
     Subscription,
     TrackStats,
-    TransportError,
     __version__,
     is_keyframe,
+)
+from odeon_media.errors import (
+    InvalidArgumentError,
+    InvalidSdpError,
+    LimitError,
+    MediaError,
+    NotFoundError,
+    StateError,
+    TransportError,
 )
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""Types of the compiled core: the SFU node and the WebRTC client. Packets never touch Python."""
+"""Types of the compiled core: the SFU node and the WebRTC client. Packets never touch Python.
+
+Refusals are raised as the classes of `odeon_media.errors`.
+"""
 
 from collections.abc import Sequence
 from typing import Literal, final
@@ -8,29 +11,6 @@ SessionKind = Literal["publish", "subscribe", "whep"]
 Codec = Literal["opus", "vp8", "vp9", "h264", "av1"]
 
 __version__: str
-
-class MediaError(Exception):
-    """Base of every refusal. `reason` is a stable UPPER_SNAKE string, `args[0]` a sentence."""
-
-    reason: str
-
-class InvalidSdpError(MediaError):
-    """The SDP cannot be used: SDP_TOO_LARGE, SDP_TOO_MANY_LINES, SDP_INVALID, SDP_NO_MEDIA, SDP_UNSUPPORTED."""
-
-class InvalidArgumentError(MediaError):
-    """An argument cannot be used: INVALID_SESSION_ID, INVALID_CANDIDATE, UNKNOWN_CODEC, UNKNOWN_LAYER, CODEC_MISMATCH."""
-
-class NotFoundError(MediaError):
-    """SESSION_NOT_FOUND, TRACK_NOT_FOUND, SLOT_NOT_FOUND, MID_NOT_FOUND."""
-
-class StateError(MediaError):
-    """The call does not fit the state: SESSION_EXISTS, WRONG_SESSION_KIND, NO_PENDING_OFFER, TRACK_OF_OTHER_EVENT, CLOSED."""
-
-class LimitError(MediaError):
-    """A cap was reached: TOO_MANY_SESSIONS, TOO_MANY_TRACKS, TOO_MANY_SUBSCRIPTIONS, TOO_MANY_CANDIDATES."""
-
-class TransportError(MediaError):
-    """The socket cannot be opened: BIND_FAILED."""
 
 @final
 class NodeEvent:
@@ -78,7 +58,8 @@ class NodeEvent:
 class Subscription:
     """Where a subscribed track will appear in the subscriber's peer connection."""
 
-    mid: str
+    mid: str | None
+    """None until make_offer() has offered it; then slots() knows."""
     needs_offer: bool
 
 @final
@@ -180,13 +161,14 @@ class SfuNode:
         max_events_queued: int = 10000,
         connect_timeout_ms: int = 15000,
         consent_timeout_ms: int = 30000,
-        initial_estimate_bps: int = 1_500_000,
+        initial_estimate_bps: int = 4_000_000,
+        slot_us: int = 1000,
         forced_loss: float = 0.0,
     ) -> None:
         """Bind `bind_host:port` (0: any free port) and start.
 
         `advertise` lists the addresses put into candidates, `host` or `host:port` (public address of a NAT);
-        empty means the bound address. `forced_loss` drops that share of outgoing datagrams, for tests.
+        empty means the bound address. Packets for one subscriber are gathered for `slot_us`. `forced_loss` drops that share of outgoing datagrams, for tests.
         Raises TransportError.
         """
 
@@ -244,8 +226,8 @@ class SfuNode:
         A video slot keeps showing the old track until the new one's keyframe arrived.
         """
 
-    def slots(self, session: str) -> list[tuple[str, MediaKind, str | None]]:
-        """(mid, kind, track) of a subscribe or whep session, in SDP order."""
+    def slots(self, session: str) -> list[tuple[str | None, MediaKind, str | None]]:
+        """(mid, kind, track) of a subscribe or whep session, in SDP order; mid is None until offered."""
 
     def mute(self, track: str, muted: bool) -> None:
         """Forward a track no more, or again (video: from the next keyframe)."""
