@@ -207,6 +207,7 @@ class StageJoin(_message.Message):
     AUTO_SUBSCRIBE_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     PINNED_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """Join token (audience odeon:stage)."""
     auto_subscribe: _builtins.bool
@@ -215,6 +216,10 @@ class StageJoin(_message.Message):
     """W3C traceparent of the click."""
     pinned: _builtins.bool
     """Exempts from bandwidth estimation; only hidden participants may ask."""
+    resume: _builtins.str
+    """session_id of an earlier StageJoined of the same identity: its peer connections go on if the
+    node still has them (it keeps them for a while when only the stage connection broke).
+    """
     def __init__(
         self,
         *,
@@ -222,10 +227,11 @@ class StageJoin(_message.Message):
         auto_subscribe: _builtins.bool = ...,
         traceparent: _builtins.str = ...,
         pinned: _builtins.bool = ...,
+        resume: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_subscribe", b"auto_subscribe", "pinned", b"pinned", "token", b"token", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_subscribe", b"auto_subscribe", "pinned", b"pinned", "resume", b"resume", "token", b"token", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,6 +437,7 @@ class StageJoined(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     identity: _builtins.str
     session_id: _builtins.str
+    """Names this stay on the stage; the same as before when it was resumed."""
     role: _builtins.str
     admitted: _builtins.bool
     """Waiting: nothing may be published until participant_updated says admitted."""
