@@ -11,9 +11,7 @@ from rich.console import Console
 from odeon_loadtest.processes import Missing
 from odeon_loadtest.report import Report
 
-app = typer.Typer(
-    help="Measure Odeon against its bars and its peers, on this machine.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table.")]
 Quick = Annotated[
@@ -37,6 +35,11 @@ def _run(scenario: str, *, quick: bool, as_json: bool) -> None:
         report.print(Console())
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.callback()
+def scenarios() -> None:
+    """Measure Odeon against its bars and its peers, on this machine."""
 
 
 @app.command()

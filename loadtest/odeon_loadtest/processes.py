@@ -32,13 +32,6 @@ async def wait_for_port(port: int, *, host: str = "127.0.0.1", limit_s: float = 
             await asyncio.sleep(0.02)
 
 
-async def wait_for_file(path: Path, *, limit_s: float = 30.0) -> None:
-    """Return when the file exists; raises TimeoutError when it does not come."""
-    async with asyncio.timeout(limit_s):
-        while not await asyncio.to_thread(path.exists):  # noqa: ASYNC110 - a file wakes nobody
-            await asyncio.sleep(0.05)
-
-
 @asynccontextmanager
 async def running(
     command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None

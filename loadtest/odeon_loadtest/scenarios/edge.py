@@ -21,6 +21,7 @@ from pathlib import Path
 
 from joserfc.jwk import ECKey
 from odeon_runtime.tokens import Audience, Claims, sign
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from odeon_loadtest.certificates import self_signed
 from odeon_loadtest.cpu import tree_cpu_seconds
@@ -28,7 +29,6 @@ from odeon_loadtest.processes import (
     Missing,
     free_port,
     running,
-    wait_for_file,
     wait_for_port,
 )
 from odeon_loadtest.report import Bar, Report
@@ -37,6 +37,10 @@ PLAYLIST = "acme/ev1/v720/index.m3u8"
 PART = "acme/ev1/v720/p1.0.m4s"
 _CLIENTS = ["-c", "16", "-m", "4", "-t", "1"]
 _PLAIN = {"nginx"}
+
+
+class Unanswered(Exception):
+    """A server did not answer every request with 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,6 @@ async def _pair(folder: Path, key: ECKey, origin: int) -> AsyncIterator[Target]:
         running(haproxy, log=folder / "haproxy.log") as front,
     ):
         await wait_for_port(port)
-        await wait_for_file(socket)  # varnishd compiles its configuration first
         yield Target("haproxy_varnish", port, (cache.pid, front.pid))
 
 
@@ -197,9 +200,19 @@ async def _load(target: Target, path: str, requests: int, token: str) -> float:
     async with asyncio.timeout(120):
         output = (await process.communicate())[0].decode()
     if f"status codes: {requests} 2xx" not in output:
-        raise RuntimeError(f"{target.name} did not answer every request:\n{output[-800:]}")
+        raise Unanswered(f"{target.name} did not answer every request:\n{output[-800:]}")
     used = sum(tree_cpu_seconds(pid) for pid in target.pids) - before
     return used / requests * 1e6
+
+
+async def _warm(target: Target, path: str, requests: int, token: str) -> None:
+    """Fill caches and remember the token; a server may still be starting (varnishd compiles)."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(Unanswered), wait=wait_fixed(0.2), stop=stop_after_delay(20)
+    )
+    async for attempt in retrying:
+        with attempt:
+            await _load(target, path, requests, token)
 
 
 async def measure(*, quick: bool) -> Report:
@@ -226,7 +239,7 @@ async def _compare(report: Report, targets: list[Target], token: str, size: Size
     for label, path, requests in (("2kb", PLAYLIST, size.small), ("200kb", PART, size.large)):
         costs: dict[str, list[float]] = {t.name: [] for t in targets}
         for target in targets:
-            await _load(target, path, requests // 10, token)  # warm caches and verified tokens
+            await _warm(target, path, requests // 10, token)
         for _ in range(size.rounds):
             for target in targets:
                 costs[target.name].append(await _load(target, path, requests, token))
