@@ -135,3 +135,35 @@ def publish(
         as_json=as_json,
     )
     _run(run_publish(options))
+
+
+@app.command()
+def watch(
+    url: Annotated[str, typer.Argument(help="Playlist or WHEP address.")] = "",
+    whep: Annotated[
+        bool, typer.Option("--whep", help="The demo by WebRTC instead of HLS.")
+    ] = False,
+    token: Annotated[
+        str, typer.Option("--token", envvar="ODEON_PLAYBACK_TOKEN", help="For a WHEP address.")
+    ] = "",
+    rendition: Annotated[str, typer.Option(help="Track to watch, e.g. v480; else the best.")] = "",
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
+    data_dir: DataDir = None,
+    ca_file: CaFile = "",
+    as_json: AsJson = False,
+) -> None:
+    """Play an event as a viewer would and print latency, bitrate, stalls and gaps."""
+    from odeon_cli.watch.command import WatchOptions
+    from odeon_cli.watch.command import watch as run_watch
+
+    options = WatchOptions(
+        url=url,
+        whep=whep,
+        token=token,
+        rendition=rendition,
+        ca_file=ca_file,
+        data_dir=data_dir,
+        seconds=seconds,
+        as_json=as_json,
+    )
+    _run(run_watch(options))

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from odeon_cli.console import CliError
 
@@ -47,6 +48,11 @@ class Running:
         known = {field.name for field in fields(cls)}
         record["edges"] = tuple(record.get("edges", ()))
         return cls(**{key: value for key, value in record.items() if key in known})
+
+    @property
+    def playback_token(self) -> str:
+        """The token in the playlist's path (/t/<token>/…)."""
+        return urlsplit(self.playlist_url).path.removeprefix("/t/").partition("/")[0]
 
     def record(self) -> dict[str, Any]:
         """What `odeon up --json` prints."""

@@ -5,13 +5,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from rich.status import Status
 
 from odeon_cli.console import CliError, console, emit
 from odeon_cli.publish.publisher import Publisher, Report, Source
-from odeon_cli.publish.whip import WebRtcHttp
+from odeon_cli.publish.whip import WebRtcHttp, local_address
 from odeon_cli.signals import Signals
 from odeon_cli.state import find_running
 
@@ -41,10 +40,7 @@ async def publish(options: PublishOptions) -> None:
     """Publish until the duration is over or a signal comes."""
     source = _source(options)
     url, token, ca_file = _target(options)
-    host = urlsplit(url).hostname or ""
-    bind_host = (
-        "127.0.0.1" if host in ("localhost", "::1") or host.startswith("127.") else "0.0.0.0"
-    )
+    bind_host = local_address(url)
     if not options.as_json:
         console().print(f"publishing {source.description}", markup=False)
     with Signals() as signals:

@@ -1,5 +1,7 @@
 """A media file as a live source: looped, in real time, re-encoded only where it must be."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,7 +135,7 @@ class FileSource:
             if start <= sender.clock.now_s() - self._duration:
                 start = sender.clock.now_s()  # The machine slept: go on from here.
 
-    def _video_path(self) -> "_PassedVideo | _EncodedVideo | None":
+    def _video_path(self) -> _PassedVideo | _EncodedVideo | None:
         if self._facts is None:
             return None
         return _EncodedVideo(self._facts, self._bitrate) if self.reasons else _PassedVideo()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -77,6 +77,14 @@ class WebRtcHttp:
             await self._http.delete(session.resource, headers=self._headers)
         except httpx.HTTPError:
             return
+
+
+def local_address(url: str) -> str:
+    """Address for a media socket that reaches the host of `url`."""
+    host = urlsplit(url).hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return "127.0.0.1"
+    return "0.0.0.0"
 
 
 def _refusal(url: str, response: httpx.Response) -> Refused:

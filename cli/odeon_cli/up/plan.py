@@ -31,7 +31,7 @@ class Layout:
     Attributes:
         host: address that browsers and encoders reach.
         ports: name → port; see `port_names`.
-        data_dir: each process has a directory of its own in it.
+        data_dir: the services keep their data in it, each under its own name.
         edges: how many; edge n listens on 127.0.0.n.
         transcoders: how many.
         service_secret: shared by the services.
@@ -169,14 +169,11 @@ def _service(
 ) -> ProcessSpec:
     kind = kind or name
     prefix = f"ODEON_{kind.upper()}_"
-    data_dir = layout.data_dir / name
-    data_dir.mkdir(parents=True, exist_ok=True)
     return ProcessSpec(
         name=name,
         argv=(sys.executable, "-m", f"odeon_{kind}"),
         env={
             **_shared_env(layout),
-            "ODEON_DATA_DIR": str(data_dir),
             f"{prefix}GRPC_PORT": _port(layout, name),
             **(env or {}),
         },
@@ -194,12 +191,14 @@ def _shared_env(layout: Layout) -> dict[str, str]:
         "ODEON_ANALYTICS_ADDRESS": layout.private("analytics"),
         "ODEON_PUBLIC_URL": layout.gateway_url,
         "ODEON_EDGE_URL": layout.edge_urls[0],
+        "ODEON_DATA_DIR": str(layout.data_dir),
         "ODEON_LOG_LEVEL": layout.log_level,
     }
 
 
 def _signaling_env(layout: Layout) -> dict[str, str]:
     return {
+        "ODEON_SIGNALING_NODE": "node-1",
         "ODEON_SIGNALING_MEDIA_HOST": layout.host,
         "ODEON_SIGNALING_MEDIA_PORT": _port(layout, "media"),
     }
