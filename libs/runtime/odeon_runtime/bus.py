@@ -185,6 +185,8 @@ class Bus:
                 subjects=[subjects.ALL_WORK],
                 retention=RetentionPolicy.WORK_QUEUE,
                 duplicate_window=1.0,
+                # One offer of a piece of work waits at a time; a repetition replaces it.
+                max_msgs_per_subject=1,
                 max_age=3600,
                 max_bytes=64 * 1024**2,
             ),

@@ -1,14 +1,18 @@
 """Auth, put together. Tests start it in their own process; `__main__` starts it for real."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import nats.errors
+import nats.js.errors
 from odeon.auth.v1 import auth_pb2, auth_pb2_grpc
 from odeon.events.v1 import events_pb2
 from odeon_runtime import subjects
 from odeon_runtime.bus import Bus, envelope
 from odeon_runtime.grpc_server import GrpcServer
+from odeon_runtime.logs import logger
 from odeon_runtime.sql import Database
 from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
@@ -27,6 +31,7 @@ from odeon_auth.usecases.trust import Signer, TrustBoard
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "auth"
 _MIN_SEAL = 32
+_log = logger(__name__)
 
 
 @asynccontextmanager
@@ -65,7 +70,7 @@ async def start(settings: AuthSettings) -> AsyncIterator[Mapping[str, str]]:
         tasks = await stack.enter_async_context(EternalTasks())
         tasks.spawn("trust-keep-fresh", board.keep_fresh())
         if settings.nats_url:
-            tasks.spawn("bus-streams", bus.ensure_streams())
+            tasks.spawn("bus-streams", _make_streams(bus))
         server = GrpcServer(
             host=settings.grpc_host,
             port=settings.grpc_port,
@@ -81,6 +86,17 @@ async def start(settings: AuthSettings) -> AsyncIterator[Mapping[str, str]]:
         )
         await stack.enter_async_context(server)
         yield {"grpc": server.address}
+
+
+async def _make_streams(bus: Bus) -> None:
+    """Make NATS's streams, so that a revocation waits for nobody else to do it."""
+    while True:
+        try:
+            await bus.ensure_streams()
+            return
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
+            _log.warning("streams_not_made", error=type(error).__name__)
+            await asyncio.sleep(1)
 
 
 async def migrate(settings: AuthSettings) -> None:

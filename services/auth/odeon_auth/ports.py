@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from joserfc.jwk import ECKey
+from odeon_runtime.repeats import Repeats
 
 from odeon_auth.domain.api_keys import ApiKey
 from odeon_auth.domain.sessions import Session
@@ -16,15 +16,7 @@ from odeon_auth.domain.tenants import Tenant
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """What a request_id stands for: a digest of the request and what it made."""
-
-    digest: str
-    resource: str
-
-
-class Transaction(Protocol):
+class Transaction(Repeats, Protocol):
     """Reads and writes of one tenant; all happen, or none."""
 
     async def tenant(self) -> Tenant | None:
@@ -53,14 +45,6 @@ class Transaction(Protocol):
 
     async def put_session(self, session: Session) -> None:
         """Store a new or changed session."""
-        ...
-
-    async def repeated(self, method: str, request_id: str) -> Repeated | None:
-        """What an earlier request with this id made."""
-        ...
-
-    async def remember(self, method: str, request_id: str, made: Repeated) -> None:
-        """Note what a request made, so that its repetition makes nothing."""
         ...
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from odeon_runtime.ids import TenantId
+from odeon_runtime.repeats import Repeated
 from odeon_runtime.sql import EVERY_TENANT, Database
 from sqlalchemy import RowMapping, Table, delete, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +16,7 @@ from odeon_auth.domain.api_keys import ApiKey
 from odeon_auth.domain.roles import Role
 from odeon_auth.domain.sessions import Session
 from odeon_auth.domain.tenants import Tenant
-from odeon_auth.ports import Repeated, Transaction
+from odeon_auth.ports import Transaction
 
 T = TypeVar("T")
 

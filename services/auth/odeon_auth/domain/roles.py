@@ -42,7 +42,9 @@ class Role(StrEnum):
 DEPLOYMENT_WIDE = frozenset({"tenants.create", "signing-keys.rotate"})
 """Permissions that "*" does not stand for: they reach beyond a tenant."""
 
-_WATCHES = frozenset({"events.get", "events.enter", "beacons.send"})
+# Everybody may trade what they hold for another token of the same visit, through room alone:
+# see tokens.terms.
+_WATCHES = frozenset({"events.get", "events.enter", "beacons.send", "tokens.issue"})
 _ON_STAGE = _WATCHES | {"participants.list"}
 _MODERATES = _ON_STAGE | {
     "participants.mute",
@@ -51,7 +53,7 @@ _MODERATES = _ON_STAGE | {
     "sessions.revoke",
 }
 _ASSISTS = _MODERATES | {"events.direct", "events.update", "recordings.get", "analytics.get"}
-_HOSTS = _ASSISTS | {"events.run", "tokens.issue"}
+_HOSTS = _ASSISTS | {"events.run"}
 
 _BOUND: dict[Role, frozenset[str]] = {
     Role.HOST: _HOSTS,
@@ -78,8 +80,8 @@ _TENANT_WIDE: dict[Role, frozenset[str]] = {
         "recordings.delete",
         "jobs.list",
     },
-    Role.MODERATOR: _MODERATES | _READS_TENANT | {"tokens.issue"},
-    Role.VIEWER: _WATCHES | _READS_TENANT | {"tokens.issue", "recordings.get", "recordings.list"},
+    Role.MODERATOR: _MODERATES | _READS_TENANT,
+    Role.VIEWER: _WATCHES | _READS_TENANT | {"recordings.get", "recordings.list"},
 }
 
 _PARTICIPANTS = frozenset({Role.HOST, Role.ASSISTANT, Role.MODERATOR, Role.GUEST, Role.VIEWER})

@@ -27,13 +27,6 @@ class TenantNotFound(NotFound):
     reason = "TENANT_NOT_FOUND"
 
 
-class RequestIdReused(DomainError):
-    """The same request_id came with another request."""
-
-    kind = Kind.ALREADY_EXISTS
-    reason = "REQUEST_ID_REUSED"
-
-
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A customer of this deployment."""

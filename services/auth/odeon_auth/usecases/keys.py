@@ -9,6 +9,7 @@ from datetime import datetime
 from odeon_runtime.errors import PermissionDenied
 from odeon_runtime.ids import TenantId
 from odeon_runtime.principal import Principal
+from odeon_runtime.repeats import Request
 from odeon_runtime.sql import page_size, page_token, parse_page_token
 
 from odeon_auth.domain import api_keys, roles, tenants
@@ -18,7 +19,7 @@ from odeon_auth.domain.sessions import Session
 from odeon_auth.domain.tenants import Tenant, TenantExists, TenantNotFound
 from odeon_auth.domain.tokens import API_TTL
 from odeon_auth.ports import Store, Transaction
-from odeon_auth.usecases.context import Clock, digest, first_result, remember
+from odeon_auth.usecases.context import Clock
 
 BOOTSTRAP_TENANT = "default"
 
@@ -54,17 +55,17 @@ class Keys:
         tenant = Tenant(
             tenants.tenant_id(tenant_id), tenants.display_name(display_name), self._now()
         )
-        body = digest(tenant.id, tenant.display_name)
+        request = Request.of("CreateTenant", request_id, tenant.id, tenant.display_name)
 
         async def work(tx: Transaction) -> MadeKey:
-            key_id = await first_result(tx, "CreateTenant", request_id, body)
+            key_id = await request.first_result(tx)
             if key_id is not None:
                 return MadeKey(await _tenant(tx), await _key(tx, key_id))
             if await tx.tenant() is not None:
                 raise TenantExists("the tenant id is taken", tenant=tenant.id)
             await tx.add_tenant(tenant)
             made = await self._add_key(tx, tenant, "first key", Role.OWNER)
-            await remember(tx, "CreateTenant", request_id, body, made.key.id)
+            await request.made(tx, made.key.id)
             return made
 
         return await self._store.atomically(tenant.id, work)
@@ -81,15 +82,15 @@ class Keys:
         name, wanted = tenants.display_name(display_name), Role.parse(role or Role.OWNER)
         if not roles.may_create_key(Role.parse(caller.role), wanted):
             raise PermissionDenied("you may not make a key with this role", role=wanted.value)
-        body = digest(name, wanted)
+        request = Request.of("CreateApiKey", request_id, name, wanted)
 
         async def work(tx: Transaction) -> MadeKey:
             tenant = await _tenant(tx)
-            key_id = await first_result(tx, "CreateApiKey", request_id, body)
+            key_id = await request.first_result(tx)
             if key_id is not None:
                 return MadeKey(tenant, await _key(tx, key_id))
             made = await self._add_key(tx, tenant, name, wanted)
-            await remember(tx, "CreateApiKey", request_id, body, made.key.id)
+            await request.made(tx, made.key.id)
             return made
 
         return await self._store.atomically(caller.require_tenant(), work)

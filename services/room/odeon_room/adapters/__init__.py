@@ -1,0 +1,1 @@
+"""Outbound edge of room: database, auth, signaling nodes, recorder, NATS."""

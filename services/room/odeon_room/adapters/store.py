@@ -1,0 +1,133 @@
+"""Room's database on SQL: transactions by tenant, housekeeping across tenants, nodes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from odeon_runtime.sql import EVERY_TENANT, Database
+from sqlalchemy import ColumnElement, delete, insert, select, update
+
+from odeon_room.adapters import rows
+from odeon_room.adapters.tables import events, followups, jobs, nodes, requests
+from odeon_room.adapters.transaction import SqlTransaction
+from odeon_room.domain.event_state import OPEN
+from odeon_room.domain.followups import Followup
+from odeon_room.domain.jobs import Job, JobState
+from odeon_room.domain.placement import Node
+from odeon_room.ports import Placed, Transaction
+
+T = TypeVar("T")
+_BATCH = 1000
+
+
+class SqlStore:
+    """Implements `ports.Store`."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    @asynccontextmanager
+    async def reading(self, tenant: str) -> AsyncIterator[Transaction]:
+        """A transaction that only reads."""
+        async with self._database.read(tenant) as tx:
+            yield SqlTransaction(tx, tenant, self._now, writes=False)
+
+    async def atomically(self, tenant: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """A transaction that writes; `work` runs again when a concurrent one was faster."""
+        return await self._database.atomically(
+            tenant, lambda tx: work(SqlTransaction(tx, tenant, self._now, writes=True))
+        )
+
+    async def tenant_of_job(self, job_id: str) -> str | None:
+        """Whose job it is."""
+        async with self._database.read(EVERY_TENANT) as tx:
+            query = select(jobs.c.tenant_id).where(jobs.c.job_id == job_id)
+            return (await tx.execute(query)).scalar_one_or_none()
+
+    async def unfinished_jobs(self) -> list[Job]:
+        """Jobs that are offered or claimed."""
+        waiting = [JobState.OFFERED.value, JobState.CLAIMED.value]
+        query = select(jobs).where(jobs.c.state.in_(waiting)).limit(_BATCH)
+        async with self._database.read(EVERY_TENANT) as tx:
+            return [rows.job(row) for row in (await tx.execute(query)).mappings()]
+
+    async def open_events(self) -> list[Placed]:
+        """Events in WARMUP or LIVE that have a node."""
+        states = [state.value for state in OPEN]
+        query = select(events).where(events.c.state.in_(states), events.c.node_id != "")
+        async with self._database.read(EVERY_TENANT) as tx:
+            found = (await tx.execute(query.limit(_BATCH))).mappings()
+            return [Placed(row["tenant_id"], rows.event(row)) for row in found]
+
+    async def due_followups(self, now: datetime) -> list[Followup]:
+        """What is to be tried now."""
+        query = select(followups).where(followups.c.due_time <= now).limit(_BATCH)
+        async with self._database.read(EVERY_TENANT) as tx:
+            return [rows.followup(row) for row in (await tx.execute(query)).mappings()]
+
+    async def postpone(self, followup: Followup, until: datetime) -> None:
+        """Try again later."""
+        change = update(followups).where(*_is(followup))
+        async with self._database.write(followup.tenant) as tx:
+            await tx.execute(change.values(due_time=until, attempts=followup.attempts + 1))
+
+    async def drop_followup(self, followup: Followup) -> None:
+        """It is done, or given up."""
+        async with self._database.write(followup.tenant) as tx:
+            await tx.execute(delete(followups).where(*_is(followup)))
+
+    async def forget_requests(self, before: datetime) -> None:
+        """Delete request ids that were used `before`."""
+        async with self._database.write(EVERY_TENANT) as tx:
+            await tx.execute(delete(requests).where(requests.c.create_time < before))
+
+
+class SqlNodes:
+    """Implements `ports.NodeStore`; nodes belong to the deployment, not to a tenant."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def nodes(self) -> list[tuple[Node, int]]:
+        """Every node and the number of its heartbeats."""
+        async with self._database.read(EVERY_TENANT) as tx:
+            found = (await tx.execute(select(nodes))).mappings()
+            return [(rows.node(row), row["beats"]) for row in found]
+
+    async def heartbeat(self, node: Node) -> None:
+        """Store a node's report and count it."""
+
+        async def work(tx: Any) -> None:
+            report = rows.of_report(node)
+            known = await tx.execute(
+                update(nodes)
+                .where(nodes.c.node_id == node.id)
+                .values(beats=nodes.c.beats + 1, **report)
+            )
+            if not known.rowcount:
+                probe = rows.of_probe(node)
+                await tx.execute(insert(nodes).values(node_id=node.id, beats=1, **report, **probe))
+
+        await self._database.atomically(EVERY_TENANT, work)
+
+    async def probed(self, node: Node) -> None:
+        """Store a probe's verdict."""
+        change = update(nodes).where(nodes.c.node_id == node.id).values(rows.of_probe(node))
+        async with self._database.write(EVERY_TENANT) as tx:
+            await tx.execute(change)
+
+    async def forget_nodes(self, before: datetime) -> None:
+        """Delete nodes whose last heartbeat is older."""
+        async with self._database.write(EVERY_TENANT) as tx:
+            await tx.execute(delete(nodes).where(nodes.c.heartbeat_time < before))
+
+
+def _is(followup: Followup) -> list[ColumnElement[bool]]:
+    table = followups.c
+    return [
+        table.tenant_id == followup.tenant,
+        table.event_id == followup.event,
+        table.kind == followup.kind.value,
+    ]

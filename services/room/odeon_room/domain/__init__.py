@@ -1,0 +1,1 @@
+"""Rules of room: events, admission, placement, jobs. Pure functions and values."""

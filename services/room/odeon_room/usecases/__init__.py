@@ -1,0 +1,1 @@
+"""What room does: load, ask the domain, store, tell."""
