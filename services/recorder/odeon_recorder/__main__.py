@@ -14,6 +14,7 @@ from odeon_runtime.tokens import Verifier
 from odeon_runtime.trust import TrustStore, follow_bus, follow_stream
 
 from odeon_recorder.adapters.announcer import BusAnnouncer
+from odeon_recorder.adapters.archive import ObjectArchive
 from odeon_recorder.adapters.disk import Disk
 from odeon_recorder.adapters.keyring import Keyring
 from odeon_recorder.adapters.spool import DiskSpool
@@ -22,7 +23,7 @@ from odeon_recorder.api.grpc import RecorderServicer
 from odeon_recorder.api.ingest import Ingest
 from odeon_recorder.api.origin import Origin
 from odeon_recorder.settings import RecorderSettings
-from odeon_recorder.usecases.recorder import Recorder
+from odeon_recorder.usecases.recorder import Keeping, Recorder
 
 
 @asynccontextmanager
@@ -44,7 +45,14 @@ async def start(
         verifier = Verifier(trust)
         spool = DiskSpool(settings.spool, disk)
         stack.callback(spool.close)
-        recorder = Recorder(spool, BusAnnouncer(bus), min_free_bytes=settings.min_free_bytes)
+        keeping = Keeping(
+            min_free_bytes=settings.min_free_bytes,
+            spool_keep_s=settings.spool_keep_s,
+            retention_days=settings.retention_days,
+        )
+        archive = ObjectArchive(settings.archive)
+        recorder = Recorder(spool, archive, BusAnnouncer(bus), keeping)
+        await _follow(stack, recorder.keep_house(), "keep-house")
         app = App(
             Ingest(recorder, verifier, max_part_bytes=settings.max_part_bytes), Origin(recorder)
         )

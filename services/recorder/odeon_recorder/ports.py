@@ -1,10 +1,11 @@
 """What the use cases need from the outside."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from odeon_recorder.domain.records import Fact
+from odeon_recorder.domain.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,6 +43,15 @@ class TimelineLog(Protocol):
         """An init section; None if it is not on this disk."""
         ...
 
+    @property
+    def growth(self) -> int:
+        """Bytes of journal since the last checkpoint."""
+        ...
+
+    async def checkpoint(self, timeline: Timeline) -> None:
+        """Write the state down and start the journal over."""
+        ...
+
     async def forget(self, track: str, msn: int) -> None:
         """Free an archived segment's room."""
         ...
@@ -58,8 +68,8 @@ class Spool(Protocol):
         """Timelines that have a log here."""
         ...
 
-    async def open(self, key: Key) -> tuple[TimelineLog, list[Fact]] | None:
-        """Recover a log: its facts, cut where a crash tore it. None if there is none."""
+    async def open(self, key: Key) -> tuple[TimelineLog, Timeline] | None:
+        """Recover a log and its timeline, cut where a crash tore it. None if there is none."""
         ...
 
     async def create(self, key: Key) -> TimelineLog:
@@ -82,12 +92,24 @@ class Archive(Protocol):
         """An object or a range of it; None if there is none; raises ArchiveAway."""
         ...
 
-    def list(self, prefix: str) -> AsyncIterator[str]:
-        """Paths under a prefix."""
+    async def put_manifest(self, timeline: Timeline) -> None:
+        """Store the manifest of what is archived; raises ArchiveAway."""
         ...
 
-    async def delete(self, prefix: str) -> None:
-        """Delete everything under a prefix."""
+    async def get_timeline(self, key: Key) -> Timeline | None:
+        """A timeline from its manifest; None if there is none; raises ArchiveAway."""
+        ...
+
+    async def ended_ms(self, key: Key) -> int | None:
+        """When a timeline ended; None while it lives or if there is none."""
+        ...
+
+    async def keys(self, tenant: str = "") -> list[Key]:
+        """Timelines with a manifest, of one tenant or of all; raises ArchiveAway."""
+        ...
+
+    async def delete(self, key: Key) -> None:
+        """Delete everything of a timeline; raises ArchiveAway."""
         ...
 
 

@@ -80,7 +80,7 @@ def _value(value: Any) -> Any:
 
 
 def _made(kind: type[Any], fields: dict[str, Any]) -> Any:
-    if isinstance(fields.get("digest"), str) and kind is not Archived:
+    if "digest" in fields:
         fields["digest"] = bytes.fromhex(fields["digest"])
     if kind is Gapped:
         fields["reason"] = GapReason(fields["reason"])

@@ -11,19 +11,24 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from odeon_runtime.logs import logger
 
-from odeon_recorder.adapters import journal
+from odeon_recorder.adapters import journal, manifest
 from odeon_recorder.adapters.disk import Disk
 from odeon_recorder.domain.records import Archived, Fact, InitStored, PartStored
 from odeon_recorder.domain.refusals import SpoolFailed
+from odeon_recorder.domain.snapshot import Snapshot, TrackState, restore, take
+from odeon_recorder.domain.timeline import Timeline
 from odeon_recorder.ports import Entry, Key
 
 CHECKED_FACTS = 128
 """Facts whose bytes are checked after a restart: more than one batch ever holds."""
 _JOURNAL = "journal.log"
+_INDEX = "index.log"
 _log = logger(__name__)
 
 
@@ -35,6 +40,52 @@ class SpoolLog:
         self._disk = disk
         self._threads = threads
         self._size = size
+        self._torn = False
+        self._index_size = 0
+        self._indexed: dict[str, int] = {}
+        self._checkpointed = 0
+
+    @property
+    def growth(self) -> int:
+        """Bytes of journal since the last checkpoint."""
+        return self._size - self._checkpointed
+
+    def resume(self, index_size: int, indexed: dict[str, int]) -> None:
+        """Go on after recovery with what the index holds."""
+        self._index_size = index_size
+        self._indexed = dict(indexed)
+
+    async def checkpoint(self, timeline: Timeline) -> None:
+        """Write the state down and start the journal over, so that a restart reads little.
+
+        Archived segments never change any more: they go to the index, which only grows. The
+        journal begins with the head, the segments that are not archived yet and the open parts.
+        """
+        await asyncio.to_thread(self._checkpoint, take(timeline))
+
+    def _checkpoint(self, state: Snapshot) -> None:
+        covered = {name: _archived_prefix(track) for name, track in state.tracks.items()}
+        fresh = b"".join(
+            manifest.chapter(
+                name,
+                track.segments[self._indexed.get(name, 0) : covered[name]],
+                track.archived,
+            )
+            for name, track in state.tracks.items()
+        )
+        if fresh:
+            self._disk.write(self._folder / _INDEX, fresh, offset=self._index_size)
+        index_size = self._index_size + len(fresh)
+        body = {"is": "Head", "index_bytes": index_size, "indexed": covered}
+        lines = [journal.line({**body, **manifest.head_to_json(state)})]
+        for name, track in state.tracks.items():
+            for segment in track.segments[covered[name] :]:
+                sealed = manifest.segment_to_json(name, segment, b"")
+                lines.append(journal.line({"is": "Sealed", **sealed}))
+        lines.append(journal.encode(state.open_parts))
+        self._disk.replace(self._folder / _JOURNAL, b"".join(lines))
+        self._size = self._checkpointed = sum(map(len, lines))
+        self._index_size, self._indexed = index_size, covered
         self._torn = False
 
     async def commit(self, entries: Sequence[Entry]) -> None:
@@ -100,14 +151,15 @@ class DiskSpool:
         """Timelines with a journal."""
         return await asyncio.to_thread(self._keys)
 
-    async def open(self, key: Key) -> tuple[SpoolLog, list[Fact]] | None:
+    async def open(self, key: Key) -> tuple[SpoolLog, Timeline] | None:
         """Recover one timeline."""
         folder = self._folder(key)
-        recovered = await asyncio.to_thread(recover, folder, self._disk)
-        if recovered is None:
+        found = await asyncio.to_thread(recover, folder, self._disk, key)
+        if found is None:
             return None
-        facts, size = recovered
-        return SpoolLog(folder, self._disk, self._threads, size), facts
+        log = SpoolLog(folder, self._disk, self._threads, found.size)
+        log.resume(found.index_size, found.indexed)
+        return log, found.timeline
 
     async def create(self, key: Key) -> SpoolLog:
         """Begin an empty log."""
@@ -127,6 +179,14 @@ class DiskSpool:
         return sorted(Key(path.parent.parent.name, path.parent.name) for path in found)
 
 
+def _archived_prefix(track: TrackState) -> int:
+    """How many segments from the first on are archived."""
+    count = 0
+    while count < len(track.segments) and count in track.archived:
+        count += 1
+    return count
+
+
 def segment_path(folder: Path, track: str, msn: int) -> Path:
     """File of a segment."""
     return folder / track / f"s{msn}.m4s"
@@ -137,22 +197,47 @@ def init_path(folder: Path, track: str, epoch: int) -> Path:
     return folder / track / f"init-{epoch}.mp4"
 
 
-def recover(folder: Path, disk: Disk) -> tuple[list[Fact], int] | None:
-    """Facts of a journal and its length, after cutting what a crash tore."""
+@dataclass(frozen=True, slots=True)
+class _Recovered:
+    timeline: Timeline
+    size: int
+    index_size: int
+    indexed: dict[str, int]
+
+
+def recover(folder: Path, disk: Disk, key: Key) -> _Recovered | None:
+    """A timeline from its checkpoint and journal, after cutting what a crash tore."""
     data = disk.read(folder / _JOURNAL)
     if data is None:
         return None
-    lines = list(journal.decode(data))
-    whole = _first_hollow(folder, disk, [fact for fact, _ in lines])
-    kept = lines[:whole]
-    size = kept[-1][1] if kept else 0
+    head: dict[str, Any] | None = None
+    sealed: list[manifest.Located] = []
+    lines: list[tuple[Fact, int]] = []
+    size = 0
+    for body, end in journal.bodies(data):
+        if body["is"] == "Head":
+            head, size = body, end
+        elif body["is"] == "Sealed":
+            sealed.append(manifest.segment_from_json(body))
+            size = end
+        else:
+            lines.append((journal.from_json(body), end))
+    kept = lines[: _first_hollow(folder, disk, [fact for fact, _ in lines])]
+    size = kept[-1][1] if kept else size
     if size < len(data):
         _log.warning("journal_cut", folder=str(folder), bytes=len(data) - size)
         disk.truncate(folder / _JOURNAL, size)
     facts = [fact for fact, _ in kept]
     for path, length in _lengths(folder, facts).items():
         disk.truncate(path, length)
-    return facts, size
+    timeline, index_size, indexed = Timeline(key.tenant, key.event), 0, {}
+    if head is not None:
+        index_size, indexed = head["index_bytes"], head["indexed"]
+        index = disk.read(folder / _INDEX, size=index_size) or b""
+        snapshot = manifest.snapshot_from_json(head, [*manifest.read_chapter(index), *sealed])
+        timeline = restore(snapshot)
+    timeline.apply_all(facts)
+    return _Recovered(timeline, size, index_size, indexed)
 
 
 def _first_hollow(folder: Path, disk: Disk, facts: list[Fact]) -> int:

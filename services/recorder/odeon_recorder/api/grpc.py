@@ -1,5 +1,7 @@
 """gRPC edge of the recorder: parse, call one use case, convert."""
 
+from contextlib import suppress
+
 from odeon.recorder.v1 import recorder_pb2, recorder_pb2_grpc
 from odeon_runtime.errors import InvalidArgument
 from odeon_runtime.grpc_server import Context
@@ -7,7 +9,9 @@ from odeon_runtime.ids import EventId, Identity, TenantId
 from odeon_runtime.principal import current_principal
 
 from odeon_recorder.api import convert
+from odeon_recorder.domain.refusals import TimelineNotFound
 from odeon_recorder.ports import Key
+from odeon_recorder.usecases.live import LiveTimeline
 from odeon_recorder.usecases.recorder import Recorder
 
 MAX_TRACKS = 16
@@ -81,7 +85,10 @@ class RecorderServicer(recorder_pb2_grpc.RecorderServiceServicer):
         after = EventId.parse(request.page_token) if request.page_token else ""
         keys = await self._recorder.list(caller.require_tenant())
         found = [k for k in keys if k.event > after and caller.event in (None, k.event)]
-        page = [await self._recorder.find(key) for key in found[:size]]
+        page: list[LiveTimeline] = []
+        for key in found[:size]:
+            with suppress(TimelineNotFound):  # deleted since it was listed
+                page.append(await self._recorder.find(key))
         return recorder_pb2.ListTimelinesResponse(
             timelines=[convert.timeline_to_proto(live.timeline) for live in page],
             next_page_token=found[size - 1].event if len(found) > size else "",

@@ -74,6 +74,7 @@ class Segment:
     start_ns: int
     duration_ns: int
     packed: bytes = b""
+    size: int = 0
     gap: GapReason | None = None
 
     @property
@@ -90,11 +91,6 @@ class Segment:
     def parts(self) -> list[Part]:
         """Its parts in order."""
         return unpack(self.packed)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all parts."""
-        return sum(part.size for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +147,11 @@ class Gapped:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A segment or init section is in object storage with this SHA-256; "" is a gap's."""
+    """A segment is in object storage with this SHA-256; a gap has b""."""
 
     track: str
     msn: int
-    digest: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Track:
     segments: list[Segment] = field(default_factory=list)
     open: OpenSegment | None = None
     inits: dict[int, InitStored] = field(default_factory=dict)
-    archived: dict[int, str] = field(default_factory=dict)
+    archived: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def next_msn(self) -> int:
@@ -155,7 +155,12 @@ class Track:
         opened, self.open = self.open, None
         self.segments.append(
             Segment(
-                opened.msn, opened.epoch, opened.start_ns, opened.duration_ns, pack(opened.parts)
+                opened.msn,
+                opened.epoch,
+                opened.start_ns,
+                opened.duration_ns,
+                packed=pack(opened.parts),
+                size=opened.size,
             )
         )
 

@@ -25,7 +25,7 @@ from odeon_recorder.domain.records import (
 from odeon_recorder.domain.refusals import MediaNotFound, NotYet, SpoolFailed, TooBusy
 from odeon_recorder.domain.timeline import Offer, Timeline
 from odeon_recorder.domain.track import Track
-from odeon_recorder.ports import Announcer, Entry, Key, TimelineLog
+from odeon_recorder.ports import Announcer, Archive, ArchiveAway, Entry, Key, TimelineLog
 from odeon_recorder.usecases.rendering import Rendered, RenderedPlaylist
 
 QUEUE_LIMIT = 64
@@ -43,17 +43,25 @@ class _Write:
     done: asyncio.Future[Sequence[Fact]]
     data: bytes = b""
     track: str = ""
+    checkpoint: bool = False
 
 
 class LiveTimeline:
     """A timeline, its log and its waiters. `run` is its one writer."""
 
     def __init__(
-        self, key: Key, timeline: Timeline, log: TimelineLog, announcer: Announcer
+        self,
+        key: Key,
+        timeline: Timeline,
+        *,
+        log: TimelineLog,
+        archive: Archive,
+        announcer: Announcer,
     ) -> None:
         self.key = key
         self.timeline = timeline
         self.log = log
+        self._archive = archive
         self._announcer = announcer
         self._queue: asyncio.Queue[_Write] = asyncio.Queue(QUEUE_LIMIT)
         self._held: _Write | None = None
@@ -65,6 +73,8 @@ class LiveTimeline:
         # After a restart nobody has been silent for longer than we have been listening.
         self._sign_at = time.monotonic()
         self.closing = False
+        self.in_archive = False
+        """Whether object storage has all of an ended timeline."""
         self.used_at = time.monotonic()
 
     # Writing
@@ -113,6 +123,10 @@ class LiveTimeline:
         """Remember what object storage has."""
         await self._submit(lambda: facts)
 
+    async def checkpoint(self) -> None:
+        """Start the journal over; waits its turn among the writes."""
+        await self._submit(lambda: (), checkpoint=True)
+
     async def close(self) -> None:
         """Refuse new writes, let waiters go, finish what was taken in."""
         self.closing = True
@@ -120,13 +134,18 @@ class LiveTimeline:
         await self._idle.wait()
 
     async def _submit(
-        self, decide: Callable[[], Sequence[Fact]], *, data: bytes = b"", track: str = ""
+        self,
+        decide: Callable[[], Sequence[Fact]],
+        *,
+        data: bytes = b"",
+        track: str = "",
+        checkpoint: bool = False,
     ) -> Sequence[Fact]:
         if self.closing:
             raise SpoolFailed("this recorder is stopping", retry_after_s=0.25)
         done: asyncio.Future[Sequence[Fact]] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Write(decide, done, data, track))
+            self._queue.put_nowait(_Write(decide, done, data, track, checkpoint))
             self._idle.clear()
         except asyncio.QueueFull:
             raise TooBusy("too many writes wait for this timeline", retry_after_s=0.5) from None
@@ -165,6 +184,8 @@ class LiveTimeline:
         ]
         try:
             await self._store(entries)
+            if batch[0].checkpoint:
+                await self.log.checkpoint(self.timeline)
         except Exception as failure:
             for write, _ in decided:
                 _fail(write, failure)
@@ -196,6 +217,7 @@ class LiveTimeline:
                     self._sign_at = time.monotonic()
                     self._announcer.acquired(self.key, epoch=granted.epoch, owner=granted.owner)
                 case Ended():
+                    self._parts.clear()
                     gaps = sum(len(gaps_of(self.timeline, t)) for t in self.tracks)
                     self._announcer.ended(self.key, duration_ns=self.timeline.end_ns, gaps=gaps)
         self.wake()
@@ -229,6 +251,10 @@ class LiveTimeline:
         """Let every waiter look again."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    async def changed(self) -> None:
+        """Wait for the next change of anything."""
+        await self._changed.wait()
 
     async def playlist(self, name: str, asked: Directives, *, gzip: bool) -> Rendered:
         """A media playlist, once it has what was asked for.
@@ -264,7 +290,7 @@ class LiveTimeline:
         if place is None:
             raise MediaNotFound(f"no part {part} of segment {msn}")
         offset, size = place
-        return _found(await self.log.read(name, msn, offset=offset, size=size))
+        return await self._read(name, msn, offset=offset, size=size)
 
     async def segment(self, name: str, msn: int) -> bytes:
         """A closed segment; raises MediaNotFound."""
@@ -275,13 +301,31 @@ class LiveTimeline:
         held = [self._parts.get((name, msn, index)) for index in range(segment.part_count)]
         if all(part is not None for part in held):
             return b"".join(part for part in held if part is not None)
-        return _found(await self.log.read(name, msn, size=segment.size))
+        return await self._read(name, msn, offset=0, size=segment.size)
 
     async def init(self, name: str, epoch: int) -> bytes:
         """An init section; raises MediaNotFound."""
         if epoch not in self._track(name).inits:
             raise MediaNotFound(f"no init section of epoch {epoch}")
-        return _found(await self.log.read_init(name, epoch))
+        data = await self.log.read_init(name, epoch)
+        if data is None:
+            data = await self._fetch(f"{self.key}/{name}/init-{epoch}.mp4")
+        return data
+
+    async def _read(self, name: str, msn: int, *, offset: int, size: int) -> bytes:
+        data = await self.log.read(name, msn, offset=offset, size=size)
+        if data is None or len(data) < size:
+            data = await self._fetch(f"{self.key}/{name}/s{msn}.m4s", offset=offset, size=size)
+        return data
+
+    async def _fetch(self, path: str, *, offset: int = 0, size: int = -1) -> bytes:
+        try:
+            data = await self._archive.get(path, offset=offset, size=size)
+        except ArchiveAway:
+            raise NotYet("object storage does not answer", retry_after_s=1.0) from None
+        if data is None:
+            raise MediaNotFound("not stored here")
+        return data
 
     def _track(self, name: str) -> Track:
         self.used_at = time.monotonic()
@@ -307,12 +351,6 @@ class LiveTimeline:
 def now_ms() -> int:
     """Wall clock in Unix milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def _found(data: bytes | None) -> bytes:
-    if data is None:
-        raise MediaNotFound("not stored here")
-    return data
 
 
 def _fail(write: _Write, error: Exception) -> None:
