@@ -31,15 +31,16 @@ class SignalingServicer(signaling_pb2_grpc.SignalingServiceServicer):
     ) -> AsyncIterator[signaling_pb2.StageResponse]:
         """One stage client: Join first, then messages both ways until one side ends."""
         member = await self._node.join((await _first(requests)).message.join)
-        # A stream that breaks off never resumes this generator, so leaving hangs on the call.
-        context.add_done_callback(lambda _: self._node.leave(member))  # type: ignore[arg-type]
+        outbox = member.outbox
+        assert outbox is not None, "stage members have one"
+        # A stream that breaks off may never resume this generator, so this hangs on the call.
+        context.add_done_callback(lambda _: self._node.detach(member, outbox))  # type: ignore[arg-type]
         reader = asyncio.create_task(self._read(member, requests), name="stage-reader")
         try:
-            assert member.outbox is not None, "stage members have one"
-            async for message in member.outbox.messages():
+            async for message in outbox.messages():
                 yield signaling_pb2.StageResponse(message=message)
         finally:
-            self._node.leave(member)
+            self._node.detach(member, outbox)
             reader.cancel()
             with suppress(asyncio.CancelledError):
                 await reader
@@ -47,9 +48,13 @@ class SignalingServicer(signaling_pb2_grpc.SignalingServiceServicer):
     async def _read(
         self, member: Member, requests: AsyncIterator[signaling_pb2.StageRequest]
     ) -> None:
+        outbox = member.outbox
         async for request in requests:
-            self._node.handle(member, request.message)
-        self._node.leave(member)
+            if member.outbox is outbox:
+                self._node.handle(member, request.message)
+        self._node.detach(member, outbox)
+        if outbox is not None:
+            outbox.end()
 
     async def Publish(
         self, request: signaling_pb2.PublishRequest, context: Context

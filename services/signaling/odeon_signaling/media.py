@@ -46,7 +46,7 @@ def refusals() -> Iterator[None]:
         yield
     except odeon_media.MediaError as error:
         kind = next((k for cls, k in _KINDS if isinstance(error, cls)), Kind.UNAVAILABLE)
-        raise _refusal(kind, error.reason)(str(error)) from error
+        raise _refusal(kind, error.reason)(error.detail or error.reason) from error
 
 
 class MediaNode:

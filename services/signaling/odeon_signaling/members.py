@@ -60,6 +60,8 @@ class Member:
     """A participant: on the stage by messages, or by WHIP (then without an outbox).
 
     Attributes:
+        stay: names this stay, so that a client whose stage connection broke can go on with it.
+        detached_s: since when the stage connection is broken, monotonic seconds.
         publish: media session of the publish connection.
         subscribe: media session of the subscribe connection.
         subscribed: mid by track id.
@@ -68,7 +70,10 @@ class Member:
 
     grant: Grant
     admitted: bool
+    stay: str = ""
+    whip: bool = False
     outbox: Outbox | None = None
+    detached_s: float | None = None
     auto_subscribe: bool = False
     pinned: bool = False
     trace: JoinTrace | None = None

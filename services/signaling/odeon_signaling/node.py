@@ -12,6 +12,7 @@ from odeon_media import NodeEvent
 from odeon_runtime import subjects
 from odeon_runtime.bus import Bus, envelope
 from odeon_runtime.errors import DomainError, InvalidArgument, Kind, NotFound, PermissionDenied
+from odeon_runtime.ids import new_id
 from odeon_runtime.logs import logger
 from odeon_runtime.principal import Principal
 from odeon_runtime.tokens import Audience as TokenAudience
@@ -138,19 +139,23 @@ class Node:
             principal = self._verifier.verify(join.token, TokenAudience.STAGE)
             grant = event_grant(principal, "")
             grant.require_pinned(join.pinned)
-            member = Member(
+            admitted = await self._admitted(grant)
+            self._require_still_valid(grant)
+            stage = self._stage(grant.key)
+            resumed = stage.resume(grant, join.resume, admitted=admitted, node=self.name)
+            member = resumed or Member(
                 grant=grant,
-                admitted=await self._admitted(grant),
+                admitted=admitted,
+                stay=new_id("stay"),
                 outbox=Outbox(),
                 auto_subscribe=join.auto_subscribe,
                 pinned=join.pinned,
                 trace=JoinTrace.of(span, "stage"),
             )
-            self._require_still_valid(grant)
-            stage = self._stage(grant.key)
-            stage.enter(member, self.name)
+            if resumed is None:
+                stage.enter(member, self.name)
+                self._facts.joined(grant)
             stage.flush()
-            self._facts.joined(grant)
             return member
 
     async def publish(self, token: str, event: str, offer: str) -> tuple[str, str, str]:
@@ -162,7 +167,8 @@ class Node:
             _require_sdp(offer)
             await self._admitted(grant)
             self._require_still_valid(grant)
-            member = Member(grant=grant, admitted=True, trace=JoinTrace.of(span, "whip"))
+            trace_of_join = JoinTrace.of(span, "whip")
+            member = Member(grant=grant, admitted=True, whip=True, trace=trace_of_join)
             answer = self._stage(grant.key).publish_whip(member, offer, self.name)
             self._facts.joined(grant)
             return member.publish, answer, self._media.etag(member.publish)
@@ -249,12 +255,11 @@ class Node:
             stage.handle(member, message)
             self._forget_empty(stage)
 
-    def leave(self, member: Member) -> None:
-        """The client's stream ended; repeatable."""
+    def detach(self, member: Member, outbox: Outbox | None) -> None:
+        """The client's stream ended without a goodbye; repeatable."""
         stage = self.stages.get(member.grant.key)
-        if stage is not None and not member.gone:
-            stage.leave(member)
-            self._forget_empty(stage)
+        if stage is not None:
+            stage.detach(member, outbox)
 
     # ---- what drives it
 
@@ -349,7 +354,7 @@ class Node:
         principal = self._verifier.verify(token, *kinds)
         for stage in self.stages.values():
             owner = stage.audience.viewers.get(session) or next(
-                (m for m in stage.members.values() if m.publish == session and not m.outbox), None
+                (m for m in stage.members.values() if m.publish == session and m.whip), None
             )
             if owner is not None and _owns(principal, owner.grant):
                 return stage, owner

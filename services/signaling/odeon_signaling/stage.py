@@ -20,9 +20,11 @@ from odeon_signaling.audience import Audience
 from odeon_signaling.domain.grants import EventKey, Grant, NotAdmitted
 from odeon_signaling.domain.tracks import MediaKind, Source, Track
 from odeon_signaling.media import refusals
-from odeon_signaling.members import Member, Viewer
+from odeon_signaling.members import Member, Outbox, Viewer
 from odeon_signaling.subscriptions import Subscriptions, Wish
 
+RESUME_WITHIN_S = 20.0
+"""How long media outlives its stage connection: a gateway restarts in less."""
 _MODERATES = frozenset({"host", "assistant", "moderator"})
 _FATAL_LOSSES = frozenset({"ICE_FAILED", "CONSENT_EXPIRED", "DTLS_FAILED", "NEVER_CONNECTED"})
 _log = logger(__name__)
@@ -89,6 +91,27 @@ class Stage:
                 self._subscribe_to_all(member)
             member.send(joined=self._welcome(member, node))
         self._tell_about(member)
+
+    def resume(self, grant: Grant, stay: str, *, admitted: bool, node: str) -> Member | None:
+        """Go on with a stay whose stage connection broke; None when it is not here."""
+        member = self.members.get(grant.identity)
+        if member is None or not stay or member.stay != stay or member.whip:
+            return None
+        if member.outbox is not None:
+            member.outbox.end()
+        member.grant, member.outbox, member.detached_s = grant, Outbox(), None
+        member.admitted = member.admitted or admitted
+        member.offers = member.offers.resumed()
+        if member.admitted:
+            self._subscribe_to_all(member)
+        member.send(joined=self._welcome(member, node))
+        return member
+
+    def detach(self, member: Member, outbox: Outbox | None) -> None:
+        """A stage connection broke off: its media goes on for a while, waiting for the client."""
+        if not member.gone and member.outbox is outbox:
+            member.outbox = None
+            member.detached_s = self._clock()
 
     def admit(self, identity: str) -> None:
         """Let a waiting participant in."""
@@ -286,9 +309,13 @@ class Stage:
     def flush(self) -> None:
         """Send the offers that are due and let the audience follow the programme."""
         now_s = self._clock()
-        for member in self.members.values():
+        for member in list(self.members.values()):
+            if member.detached_s is not None:
+                if now_s - member.detached_s > RESUME_WITHIN_S:
+                    self.leave(member, "SESSION_LOST")
+                continue
             try:
-                self._subscriptions.offer_if_due(member, now_s)
+                self._subscriptions.offer_if_due(member, self.tracks, now_s)
             except DomainError as error:
                 _log.warning("no_offer", reason=error.reason, identity=member.identity)
         self.audience.refresh(self.tracks.values(), now_s)
@@ -374,17 +401,15 @@ class Stage:
             self._lost(member, event.session, event.reason or "")
 
     def _lost(self, member: Member, session: str, reason: str) -> None:
-        if member.outbox is None:
-            self.leave(member, reason or "SESSION_LOST")
-        elif session == member.subscribe:
+        if session == member.subscribe:
             self._subscriptions.lost(member)
-            if reason in _FATAL_LOSSES:
-                self.leave(member, "SESSION_LOST")
         else:
             member.publish = ""
-            if reason in _FATAL_LOSSES:
-                told = stage_pb2.StageError(reason="PUBLISH_LOST", message=reason)
-                member.send(error=told)
+        if member.whip or member.detached_s is not None:
+            self.leave(member, reason or "SESSION_LOST")
+        elif reason in _FATAL_LOSSES:
+            # Half a stage is no stage: the client joins again with fresh connections.
+            self.leave(member, "SESSION_LOST")
 
     def _spoke(self, speakers: list[tuple[str, int]]) -> None:
         visible = {member.identity for member in self._visible()}
@@ -434,7 +459,7 @@ class Stage:
     def _welcome(self, member: Member, node: str) -> stage_pb2.StageJoined:
         joined = stage_pb2.StageJoined(
             identity=member.identity,
-            session_id=member.grant.session_id,
+            session_id=member.stay,
             role=member.grant.role,
             admitted=member.admitted,
             node=node,

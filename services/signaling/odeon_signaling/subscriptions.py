@@ -1,5 +1,6 @@
 """The subscribe connection of a participant: what it gets, and the offers that say so."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from odeon.signaling.v1 import stage_pb2
@@ -61,7 +62,7 @@ class Subscriptions:
             got = self._sfu.subscribe(
                 member.subscribe, track.id, layer=wish.layer, priority=wish.priority
             )
-        member.subscribed[track.id] = got.mid
+        member.subscribed[track.id] = got.mid or ""
         if got.needs_offer:
             member.offers = member.offers.changed()
 
@@ -101,16 +102,23 @@ class Subscriptions:
         with refusals():
             self._send(member, self._sfu.ice_restart(member.subscribe), now_s)
 
-    def offer_if_due(self, member: Member, now_s: float) -> None:
-        """Send the next offer if one is due and none is outstanding."""
+    def offer_if_due(self, member: Member, tracks: Mapping[str, Track], now_s: float) -> None:
+        """Send the next offer if one is due and none is outstanding, after the new mids."""
         if not member.subscribe or not member.offers.may_send(now_s):
             return
         with refusals():
             offer = self._sfu.make_offer(member.subscribe)
         if offer is None:
             member.offers = member.offers.settled()
-        else:
-            self._send(member, offer, now_s)
+            return
+        with refusals():
+            slots = self._sfu.slots(member.subscribe)
+        for mid, _, track_id in slots:
+            track = tracks.get(track_id or "")
+            if mid and track is not None and member.subscribed.get(track.id) != mid:
+                member.subscribed[track.id] = mid
+                self.announce(member, track)
+        self._send(member, offer, now_s)
 
     def lost(self, member: Member) -> None:
         """The connection is gone with everything in it."""

@@ -47,3 +47,7 @@ class OfferFlow:
     def answered(self) -> "OfferFlow":
         """The outstanding offer was answered."""
         return replace(self, outstanding=False)
+
+    def resumed(self) -> "OfferFlow":
+        """The client's stage connection broke and is back: what was unanswered is offered anew."""
+        return replace(self, outstanding=False, due=self.due or self.outstanding)
