@@ -72,7 +72,7 @@ mod tests {
     fn everybody_gets_something_before_anybody_gets_more() {
         let two = [demand(0, &[150, 500], None), demand(5, &[150, 2_000], None)];
         assert_eq!(allocate(800, &two), [Some(1), Some(0)]);
-        assert_eq!(allocate(2_400, &two), [Some(0), Some(1)], "priority is raised first");
+        assert_eq!(allocate(2_500, &two), [Some(0), Some(1)], "priority is raised first");
         assert_eq!(allocate(200, &two), [None, Some(0)]);
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     pub(crate) declared: bool,
     /// The subscribed track.
     pub(crate) track: Option<TrackKey>,
+    /// The track that the last offer named for this line.
+    pub(crate) offered: Option<TrackKey>,
     /// What is forwarded now; it may still be the track that was subscribed before.
     pub(crate) current: Option<Source>,
     /// The layer to forward, or `None` while paused for bandwidth.
@@ -64,6 +66,7 @@ impl Slot {
             rtx: None,
             declared: false,
             track: None,
+            offered: None,
             current: None,
             target_layer: None,
             wanted_layer: None,

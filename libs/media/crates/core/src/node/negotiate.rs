@@ -184,17 +184,24 @@ impl Sfu {
         state.pending = None;
         state.unpark_streams();
         let mut api = state.rtc.sdp_api();
-        let mut directions = Vec::new();
         for slot in &mut state.slots {
             let wanted = if slot.track.is_some() { Direction::SendOnly } else { Direction::Inactive };
-            if slot.ssrc.is_some() || slot.ready {
-                directions.extend(slot.mid.map(|mid| (mid, wanted)));
-            } else if slot.track.is_some() {
-                slot.mid = Some(api.add_media(slot.kind.to_str0m(), Direction::SendOnly, None, None, None));
+            let relabelled = slot.track.is_some() && slot.offered != slot.track;
+            match slot.mid.filter(|_| slot.ssrc.is_some() || slot.ready) {
+                Some(mid) => {
+                    if relabelled {
+                        // Another track on a line in use: only its msid changes, which str0m sees as no change.
+                        api.set_direction(mid, Direction::Inactive);
+                    }
+                    api.set_direction(mid, wanted);
+                }
+                None if slot.track.is_some() => {
+                    let kind = slot.kind.to_str0m();
+                    slot.mid = Some(api.add_media(kind, Direction::SendOnly, None, None, None));
+                }
+                None => {}
             }
-        }
-        for (mid, direction) in directions {
-            api.set_direction(mid, direction);
+            slot.offered = slot.track;
         }
         let restarted = restart.then(|| api.ice_restart(true));
         let applied = api.apply();
