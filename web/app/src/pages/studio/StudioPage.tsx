@@ -1,0 +1,184 @@
+import { type Event, EventState, type Visit } from "@odeon/sdk";
+import type { Stage } from "@odeon/sdk/stage";
+import { useQueryClient } from "@tanstack/react-query";
+import { Radio } from "lucide-react";
+import { useEffect, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { useParams } from "react-router";
+import { useEvent, useVisit } from "../../lib/visit";
+import { Lobby } from "../../stage/Lobby";
+import { StageOver } from "../../stage/Over";
+import { Room } from "../../stage/Room";
+import { type Devices, useDevices } from "../../stage/useDevices";
+import { type StageEntry, useStageEntry, useStageView } from "../../stage/useStage";
+import { StateBadge } from "../../ui/Badge";
+import { Button } from "../../ui/Button";
+import { Notice } from "../../ui/Notice";
+import { Loading, TroublePage, TroubleStatement } from "../../ui/Trouble";
+import { Heading } from "./Heading";
+import { Panel } from "./Panel";
+import css from "./StudioPage.module.css";
+
+/** /studio/:event — the host's page. */
+export function Component() {
+  const { event = "" } = useParams();
+  const { invite, query } = useVisit("studio", event);
+  if (invite === undefined) return <TroubleStatement trouble="linkMissing" />;
+  if (query.data) return <Studio key={invite} visit={query.data} invite={invite} />;
+  if (query.error) return <TroublePage error={query.error} retry={() => void query.refetch()} />;
+  return <Loading />;
+}
+
+/** What a host does with the event as a whole. */
+export interface Direction {
+  busy: "start" | "end" | undefined;
+  error: unknown;
+  start: () => Promise<void>;
+  end: () => Promise<void>;
+}
+
+function useDirection(visit: Visit): Direction {
+  const client = useQueryClient();
+  const [busy, setBusy] = useState<Direction["busy"]>();
+  const [error, setError] = useState<unknown>();
+  const act = async (
+    what: "start" | "end",
+    call: () => Promise<{ event?: Event | undefined }>,
+  ): Promise<void> => {
+    setBusy(what);
+    setError(undefined);
+    try {
+      const { event } = await call();
+      if (event) client.setQueryData(["event", visit.event.name], event);
+    } catch (thrown) {
+      setError(thrown);
+    } finally {
+      setBusy(undefined);
+    }
+  };
+  const { name } = visit.event;
+  return {
+    busy,
+    error,
+    start: () => act("start", () => visit.api.room.startEvent({ name })),
+    end: () => act("end", () => visit.api.room.endEvent({ name })),
+  };
+}
+
+function Studio({ visit, invite }: { visit: Visit; invite: string }) {
+  const { t } = useTranslation();
+  const event = useEvent(visit, invite);
+  const devices = useDevices();
+  const entry = useStageEntry(visit, invite);
+  const direction = useDirection(visit);
+  useEffect(() => {
+    document.title = `${event.title || t("common.untitled")} · ${t("studio.title")} · Odeon`;
+  }, [event.title, t]);
+
+  if (!visit.stageUrl) return <TroubleStatement trouble="notAllowed" />;
+  if (event.state === EventState.ENDED) {
+    return <StageOver reason="EVENT_ENDED" again={() => undefined} {...watchUrl(visit)} />;
+  }
+  if (entry.stage) {
+    return (
+      <OnStage
+        stage={entry.stage}
+        visit={visit}
+        event={event}
+        devices={devices}
+        direction={direction}
+        again={() => void entry.enter()}
+      />
+    );
+  }
+  return (
+    <StudioLobby
+      visit={visit}
+      event={event}
+      devices={devices}
+      entry={entry}
+      direction={direction}
+    />
+  );
+}
+
+function watchUrl(visit: Visit): { watchUrl?: string } {
+  return visit.links?.watchUrl ? { watchUrl: visit.links.watchUrl } : {};
+}
+
+function StudioLobby(props: {
+  visit: Visit;
+  event: Event;
+  devices: Devices;
+  entry: StageEntry;
+  direction: Direction;
+}) {
+  const { visit, event, devices, entry, direction } = props;
+  const { t } = useTranslation();
+  const live = event.state === EventState.LIVE;
+  const goLive = async (): Promise<void> => {
+    if ((await entry.enter()) && !live) await direction.start();
+  };
+  const goBackstage = async (): Promise<void> => {
+    // Media may come in while the audience still waits; being refused this is no hindrance.
+    await visit.api.room.warmUpEvent({ name: event.name }).catch(() => undefined);
+    await entry.enter();
+  };
+  const error = entry.error ?? direction.error;
+  return (
+    <Lobby
+      title={event.title || t("common.untitled")}
+      lead={t(live ? "studio.leadLive" : "studio.lead")}
+      devices={devices}
+      aside={<StateBadge state={event.state} />}
+    >
+      {error ? <Notice error={error} /> : null}
+      <div className={css.actions}>
+        <Button
+          look="live"
+          wide
+          icon={<Radio aria-hidden />}
+          busy={entry.entering || direction.busy === "start"}
+          onClick={() => void goLive()}
+          data-testid="go-live"
+        >
+          {t(live ? "studio.enterLive" : "studio.goLive")}
+        </Button>
+        {live ? null : (
+          <Button
+            wide
+            disabled={entry.entering}
+            onClick={() => void goBackstage()}
+            data-testid="enter-studio"
+          >
+            {t("studio.enter")}
+          </Button>
+        )}
+      </div>
+    </Lobby>
+  );
+}
+
+function OnStage(props: {
+  stage: Stage;
+  visit: Visit;
+  event: Event;
+  devices: Devices;
+  direction: Direction;
+  again: () => void;
+}) {
+  const { stage, visit, event, devices, direction, again } = props;
+  const view = useStageView(stage);
+  if (view.state === "closed") {
+    return <StageOver reason={view.closedReason ?? ""} again={again} {...watchUrl(visit)} />;
+  }
+  return (
+    <Room
+      stage={stage}
+      view={view}
+      devices={devices}
+      heading={<Heading event={event} direction={direction} />}
+      panel={<Panel stage={stage} view={view} visit={visit} event={event} />}
+    />
+  );
+}

@@ -1,0 +1,50 @@
+import { CircleCheck, DoorOpen, type LucideIcon, PlugZap, UserX } from "lucide-react";
+import { useTranslation } from "react-i18next";
+import { Button, buttonClass } from "../ui/Button";
+import { Statement } from "../ui/Trouble";
+
+type Ending = "left" | "kicked" | "ended" | "revoked" | "replaced" | "lost";
+
+const ENDINGS: Record<string, Ending> = {
+  LEFT: "left",
+  KICKED: "kicked",
+  EVENT_ENDED: "ended",
+  REVOKED: "revoked",
+  REPLACED: "replaced",
+};
+
+const ICONS: Record<Ending, LucideIcon> = {
+  left: DoorOpen,
+  kicked: UserX,
+  ended: CircleCheck,
+  revoked: UserX,
+  replaced: DoorOpen,
+  lost: PlugZap,
+};
+
+/** The stage is over for this page: why, and where to go from here. */
+export function StageOver(props: { reason: string; watchUrl?: string; again: () => void }) {
+  const { t } = useTranslation();
+  const ending = ENDINGS[props.reason] ?? "lost";
+  const mayReturn = ending === "left" || ending === "lost" || ending === "replaced";
+  return (
+    <Statement
+      icon={ICONS[ending]}
+      title={t(`stage.over.${ending}.title`)}
+      text={t(`stage.over.${ending}.text`)}
+      testId={`over-${ending}`}
+      {...(ending === "lost" ? { note: t("trouble.code", { reason: props.reason }) } : {})}
+    >
+      {mayReturn ? (
+        <Button look="primary" onClick={props.again}>
+          {t("stage.over.again")}
+        </Button>
+      ) : null}
+      {props.watchUrl ? (
+        <a className={buttonClass(ending === "ended" ? "primary" : "plain")} href={props.watchUrl}>
+          {t(ending === "ended" ? "stage.over.recording" : "stage.over.watch")}
+        </a>
+      ) : null}
+    </Statement>
+  );
+}
