@@ -93,6 +93,7 @@ impl Entry {
     /// The answer to a fetch that failed.
     pub fn refused(refusal: Refusal) -> Self {
         let mut headers = HeaderMap::new();
+        crate::cors::expose(&mut headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = refusal.retry_after() {

@@ -34,7 +34,10 @@ const SECOND_SIGNAL: i32 = 130;
 
 /// Runs an edge until it was drained. The error says why it could not start.
 pub async fn run(settings: Settings) -> Result<(), String> {
-    let mut signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
+    // Before the ready line: a signal without a handler would end the process.
+    let explain = |e| format!("signals: {e}");
+    let mut signals = Signals::new().map_err(explain)?;
+    let hangup = signal(SignalKind::hangup()).map_err(explain)?;
     let doors = Doors::open(&settings)?;
     let parts = Parts::new(settings)?;
     let loads = parts.loads(doors.public_url(&parts.settings)?);
@@ -45,11 +48,12 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     println!("{ready}");
     log::info("edge.ready", ready);
     crate::trust::start(&parts.trust, &loads, &parts.settings, parts.drain.watch());
-    tokio::spawn(watch_files(
+    let (trust, tls, files) = (
         parts.trust.clone(),
         parts.tls.clone(),
         parts.settings.clone(),
-    ));
+    );
+    tokio::spawn(watch_files(hangup, trust, tls, files));
 
     let order = tokio::select! {
         notice = signals.next() => Leave { notice: notice.unwrap_or(parts.settings.drain_notice), signalled: true },
@@ -309,13 +313,11 @@ impl Doors {
 
 /// Reads certificates and the key file again when they change, or on SIGHUP.
 async fn watch_files(
+    mut hangup: Signal,
     trust: Arc<Trust>,
     tls: Option<Arc<ArcSwap<TlsAcceptor>>>,
     settings: Settings,
 ) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return;
-    };
     let certificate = settings.tls.clone().zip(tls);
     let jwks = settings.trust.jwks.clone();
     let mut tick = interval(FILES_EVERY);
