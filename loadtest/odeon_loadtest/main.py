@@ -46,3 +46,9 @@ def scenarios() -> None:
 def edge(quick: Quick = False, as_json: Json = False) -> None:
     """CPU per request of the edge beside HAProxy + Varnish and nginx."""
     _run("edge", quick=quick, as_json=as_json)
+
+
+@app.command()
+def audience(quick: Quick = False, as_json: Json = False) -> None:
+    """300 blocking viewers through one edge, and on the origin directly."""
+    _run("audience", quick=quick, as_json=as_json)
