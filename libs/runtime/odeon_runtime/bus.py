@@ -146,6 +146,13 @@ class Bus:
         self, stream: str, durable: str, subject: str, *, wait_s: float = 5.0
     ) -> Offer | None:
         """The next message of a work queue, or None after `wait_s` without one."""
+        offers = await self.pull_many(stream, durable, subject, limit=1, wait_s=wait_s)
+        return offers[0] if offers else None
+
+    async def pull_many(
+        self, stream: str, durable: str, subject: str, *, limit: int, wait_s: float = 5.0
+    ) -> list[Offer]:
+        """Up to `limit` messages of a stream; empty after `wait_s` without any."""
         await self.connected.wait()
         try:
             jetstream = self._client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
@@ -156,17 +163,18 @@ class Bus:
                 subject, durable=durable, stream=stream, config=config
             )
             try:
-                (message,) = await sub.fetch(1, timeout=wait_s)
+                messages = await sub.fetch(limit, timeout=wait_s)
             finally:
                 with suppress(nats.errors.Error):
                     await sub.unsubscribe()
         except (nats.errors.TimeoutError, TimeoutError):
-            return None
+            return []
         except (nats.errors.Error, nats.js.errors.Error) as error:
             _log.warning("pull_failed", stream=stream, error=str(error))
             await asyncio.sleep(_RETRY_S)
-            return None
-        return await self._parsed(message)
+            return []
+        parsed = [await self._parsed(message) for message in messages]
+        return [offer for offer in parsed if offer is not None]
 
     async def ensure_streams(self) -> None:
         """Create the two streams if they are missing; safe to repeat."""

@@ -1,0 +1,79 @@
+"""Facts from JetStream into the store, each once: acknowledged after they are kept."""
+
+import asyncio
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from odeon.events.v1 import events_pb2
+from odeon_runtime import subjects
+from odeon_runtime.bus import Bus, Offer
+from odeon_runtime.logs import logger
+
+from odeon_analytics.domain.beacons import Beacon
+from odeon_analytics.intake import from_fact
+from odeon_analytics.ports import Fact, Store, StoreUnavailable
+
+DURABLE = "analytics"
+_BATCH = 256
+_WAIT_S = 5.0
+_STORE_AWAY_S = 2.0
+_log = logger(__name__)
+
+
+async def follow_facts(bus: Bus, store: Store) -> None:
+    """Keep every fact, for ever; they wait in NATS while the store is away."""
+    await bus.ensure_streams()
+    while True:
+        offers = await bus.pull_many(
+            subjects.EVENT_STREAM, DURABLE, subjects.ALL_FACTS, limit=_BATCH, wait_s=_WAIT_S
+        )
+        if not offers:
+            continue
+        try:
+            await keep(store, [offer.fact for offer in offers])
+        except StoreUnavailable as error:
+            _log.warning("facts_wait", count=len(offers), error=error.message)
+            await _give_back(offers)
+            await asyncio.sleep(_STORE_AWAY_S)
+            continue
+        for offer in offers:
+            await offer.done()
+
+
+async def keep(store: Store, envelopes: list[events_pb2.Envelope]) -> None:
+    """Write a batch: beacons to the beacons, all else to the facts. Raises StoreUnavailable."""
+    beacons: list[Beacon] = []
+    facts: list[Fact] = []
+    for envelope in envelopes:
+        if envelope.HasField("viewer_session_reported"):
+            try:
+                beacons.append(from_fact(envelope))
+            except KeyError:
+                _log.error("unknown_beacon_kind", id=envelope.id)
+        elif (fact := to_fact(envelope)) is not None:
+            facts.append(fact)
+    if beacons:
+        await store.add_beacons(beacons)
+    if facts:
+        await store.add_facts(facts)
+
+
+def to_fact(envelope: events_pb2.Envelope) -> Fact | None:
+    """An envelope as it is kept; None for one that says nothing known here."""
+    kind = envelope.WhichOneof("fact")
+    if kind is None:
+        return None
+    body: Message = getattr(envelope, kind)
+    return Fact(
+        id=envelope.id,
+        tenant=envelope.tenant_id,
+        event=str(getattr(body, "event_id", "")),
+        kind=kind,
+        at_us=envelope.occur_time.ToMicroseconds(),
+        body=json_format.MessageToJson(body, indent=None, preserving_proto_field_name=True),
+    )
+
+
+async def _give_back(offers: list[Offer]) -> None:
+    for offer in offers:
+        await offer.again(_STORE_AWAY_S)
