@@ -60,6 +60,15 @@ class Principal:
         if self.event is not None and self.event != event:
             raise NotFound("no such event", event=event)
 
+    def require_alone(self) -> None:
+        """Refuse all but a service on the deployment's own business.
+
+        The permission "service" does not suffice for that: a service that passes an outsider's
+        token on has it, too.
+        """
+        if not self.service or self.tenant is not None:
+            raise PermissionDenied("only a service on its own may do this")
+
     def tenant_or(self, requested: str) -> str:
         """The caller's tenant, or the one a trusted service names.
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc.jwk import ECKey
 from odeon_runtime.sql import EVERY_TENANT, Database
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 
 from odeon_auth.adapters.tables import signing_keys
 from odeon_auth.domain import signing
@@ -67,7 +67,7 @@ class SqlKeyRing:
             table.retire_time,
         )
         async with self._database.read(EVERY_TENANT) as tx:
-            rows = (await tx.execute(query)).tuples().all()
+            rows = (await tx.execute(query)).mappings().all()
         return [_to_key(row) for row in rows]
 
     async def private(self, key_id: str) -> ECKey:
@@ -122,12 +122,11 @@ class SqlKeyRing:
         return self._seal.open(sealed, key_id)
 
 
-def _to_key(row: tuple[str, str, datetime, datetime, datetime | None]) -> SigningKey:
-    key_id, public_jwk, create_time, activate_time, retire_time = row
+def _to_key(row: RowMapping) -> SigningKey:
     return SigningKey(
-        id=key_id,
-        public_jwk=public_jwk,
-        create_time=create_time,
-        activate_time=activate_time,
-        retire_time=retire_time,
+        id=row["key_id"],
+        public_jwk=row["public_jwk"],
+        create_time=row["create_time"],
+        activate_time=row["activate_time"],
+        retire_time=row["retire_time"],
     )

@@ -128,6 +128,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
     async def WatchTrust(
         self, request: pb.WatchTrustRequest, context: Context
     ) -> AsyncIterator[pb.WatchTrustResponse]:
-        """Follow keys and ended sessions."""
+        """Follow keys and ended sessions. Refusals: PERMISSION_DENIED."""
+        current_principal().require_alone()
         async for news in self._board.follow():
             yield convert.news_to_proto(news)

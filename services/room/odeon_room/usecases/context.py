@@ -14,16 +14,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def require_alone(caller: Principal) -> None:
-    """Refuse all but a service on its own business.
-
-    The permission "service" alone is not enough for what belongs to the deployment: a service
-    that passes an outsider's token on has it, too.
-    """
-    if not caller.service or caller.tenant is not None:
-        raise PermissionDenied("only a service on its own may do this")
-
-
 def require_whole_tenant(caller: Principal) -> str:
     """The caller's tenant; refuses a token that is bound to one event."""
     if caller.event is not None:

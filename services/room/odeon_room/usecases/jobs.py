@@ -17,7 +17,7 @@ from odeon_room.domain.jobs import Job, JobLost, JobNotFound, JobState, Outcome
 from odeon_room.domain.layout import Layout
 from odeon_room.ports import Store, TokenDesk, TokenOrder, TokenUse, Transaction
 from odeon_room.usecases import lookup
-from odeon_room.usecases.context import Clock, require_alone, require_whole_tenant
+from odeon_room.usecases.context import Clock, require_whole_tenant
 from odeon_room.usecases.nodes import Nodes
 from odeon_room.usecases.watch import Changes
 
@@ -61,7 +61,7 @@ class Jobs:
 
     async def claim(self, caller: Principal, name: str, worker: str) -> Assignment:
         """Take an offered job: where to join, and the hidden seat's token."""
-        require_alone(caller)
+        caller.require_alone()
         if not 0 < len(worker) <= 100 or not worker.isprintable():
             raise InvalidArgument(field="worker", problem="1 to 100 printable characters")
 
@@ -88,7 +88,7 @@ class Jobs:
 
     async def renew(self, caller: Principal, holder: Holder, status: str) -> Assignment:
         """Keep a claim; answers with the job as it should now run."""
-        require_alone(caller)
+        caller.require_alone()
 
         async def work(tx: Transaction, job: Job) -> tuple[Job, Event]:
             renewed = jobs.renewed(job, worker=holder.worker, claim=holder.claim, status=status)
@@ -101,7 +101,7 @@ class Jobs:
 
     async def finish(self, caller: Principal, holder: Holder, outcome: Outcome) -> Job:
         """Give a job back."""
-        require_alone(caller)
+        caller.require_alone()
 
         async def work(tx: Transaction, job: Job) -> Job:
             finished = jobs.finished(
@@ -129,7 +129,7 @@ class Jobs:
         Raises:
             JobLost: the claim is another's by now.
         """
-        require_alone(caller)
+        caller.require_alone()
         last: Assignment | None = None
         job_id = JobId.parse_name(holder.name)
         key = (str(job_id), holder.claim)

@@ -17,7 +17,7 @@ from odeon_room.domain.participants import require_watchable
 from odeon_room.domain.placement import Candidate, Node
 from odeon_room.ports import NodeStore, Store, Transaction
 from odeon_room.usecases import lookup
-from odeon_room.usecases.context import Clock, require_alone
+from odeon_room.usecases.context import Clock
 
 _FORGET_AFTER = timedelta(days=1)
 _JUST_PLACED_S = 10.0
@@ -139,7 +139,7 @@ class Nodes:
 
     async def report(self, caller: Principal, node: Node, events: Sequence[str]) -> bool:
         """Take a heartbeat; answers whether the node is eligible."""
-        require_alone(caller)
+        caller.require_alone()
         NodeId.parse(node.id)
         await self._board.report(node, events)
         candidate = self._board.candidate(node.id)
@@ -147,14 +147,14 @@ class Nodes:
 
     async def probe(self, caller: Principal, name: str, *, ok: bool, error: str) -> None:
         """Take a prober's verdict."""
-        require_alone(caller)
+        caller.require_alone()
         node = await self._board.probe(NodeId.parse_name(name), ok=ok, error=error)
         if node.probe_failures:
             _log.warning("probe_failed", node=node.id, error=node.probe_error)
 
     def list(self, caller: Principal) -> list[Candidate]:
         """Every node."""
-        require_alone(caller)
+        caller.require_alone()
         return sorted(self._board.candidates(), key=lambda c: c.node.id)
 
     async def place(
