@@ -184,7 +184,7 @@ impl Edge {
             tenant: target.tenant,
             event: target.event,
             query: request.uri().query(),
-            edge: host.unwrap_or(""),
+            edge: &host.map(host_name).unwrap_or_default().to_ascii_lowercase(),
             trace: trace::parent(request.headers()),
         };
         steering.ask(question).await

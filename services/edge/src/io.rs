@@ -98,6 +98,11 @@ pub struct Heads {
 pub struct Answering(Arc<Heads>);
 
 impl Heads {
+    /// How many heads arrived.
+    pub fn count(&self) -> u64 {
+        self.arrived.load(Relaxed)
+    }
+
     /// Notes that a head arrived.
     pub fn arrived(self: &Arc<Self>) -> Answering {
         self.arrived.fetch_add(1, Relaxed);

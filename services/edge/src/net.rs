@@ -6,6 +6,7 @@ use crate::limits::{Busy, Meter, Table};
 use crate::metrics::Metrics;
 use crate::settings::Patience;
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -37,6 +38,9 @@ const H2_SEND_BUFFER: usize = 256 << 10;
 const H2_PING: Duration = Duration::from_secs(20);
 const H2_PONG: Duration = Duration::from_secs(10);
 const BACKLOG: u32 = 4096;
+/// A connection on which nothing was asked yet gets this long before a drain's goodbye: closed at
+/// once, a client that has just connected would see an empty answer.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
 /// Who is at the other end.
 pub struct Peer {
@@ -99,6 +103,14 @@ pub fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// The address that limits count: an IPv6 subscriber has a whole /64, so that is his address.
+fn source_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
 impl<A: App> Server<A> {
     /// Accepts until the drain closes the door.
     pub async fn listen(self: Arc<Self>, listener: TcpListener, alive: Alive) {
@@ -106,7 +118,7 @@ impl<A: App> Server<A> {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = drain.wait_for(|phase| *phase >= Phase::Closing) => return,
+                _ = drain.wait_for(|phase| *phase >= Phase::Closing) => break,
             };
             match accepted {
                 Ok((socket, peer)) => self.accept(socket, peer, &alive),
@@ -114,11 +126,15 @@ impl<A: App> Server<A> {
                 Err(_) => sleep(Duration::from_millis(50)).await,
             }
         }
+        // Those who connected before the door closes would be reset with it.
+        while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
+            self.accept(socket, peer, &alive);
+        }
     }
 
     fn accept(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, alive: &Alive) {
         let ip = peer.ip().to_canonical();
-        let meter = self.sources.get(ip, Meter::default);
+        let meter = self.sources.get(source_of(ip), Meter::default);
         meter.touch(crate::limits::now_ms());
         let permit = self.connections.clone().try_acquire_owned();
         let (Ok(permit), Some(busy)) = (permit, Busy::take(&meter, self.source_connections)) else {
@@ -172,7 +188,8 @@ impl<A: App> Server<A> {
             .max_buf_size(MAX_HEAD as usize)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(io), service);
-        self.drive(connection, None).await;
+        self.drive(connection, Protocol::Http1, || heads.count())
+            .await;
     }
 
     async fn h2<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, io: I, peer: Arc<Peer>) {
@@ -193,39 +210,85 @@ impl<A: App> Server<A> {
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PONG)
             .serve_connection(TokioIo::new(io), service);
-        self.drive(connection, Some(&requests)).await;
+        self.drive(connection, Protocol::Http2, || requests.load(Relaxed))
+            .await;
     }
 
     /// Runs a connection; says goodbye when the drain begins or, over h2, when no request came for
     /// twice the idle limit. After an idle goodbye, whoever does not read his answers is cut off.
-    async fn drive<C: GracefulConnection>(&self, connection: C, requests: Option<&AtomicU64>) {
+    async fn drive<C: GracefulConnection>(
+        &self,
+        connection: C,
+        protocol: Protocol,
+        requests: impl Fn() -> u64,
+    ) {
         let idle_limit = self.patience.idle * 2;
         let mut drain = self.drain.clone();
         let mut connection = pin!(connection);
-        let mut alarm = pin!(sleep(idle_limit));
-        let (mut said_goodbye, mut idle, mut last) = (false, false, 0);
+        let (mut alarm, mut goodbye) = (pin!(sleep(idle_limit)), pin!(sleep(FIRST_REQUEST)));
+        let (mut state, mut last) = (State::Open, 0);
         loop {
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => return,
-                _ = drain.wait_for(|phase| *phase >= Phase::Closing), if !said_goodbye => {
-                    said_goodbye = true;
+                _ = drain.wait_for(|phase| *phase >= Phase::Closing), if state == State::Open => {
+                    if requests() == 0 {
+                        state = State::Leaving;
+                        goodbye.as_mut().reset(Instant::now() + FIRST_REQUEST);
+                    } else {
+                        state = State::SaidGoodbye;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+                () = goodbye.as_mut(), if state == State::Leaving => {
+                    state = State::SaidGoodbye;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = alarm.as_mut(), if requests.is_some() => {
-                    if idle {
+                () = alarm.as_mut(), if protocol == Protocol::Http2 => {
+                    if state == State::CutSoon {
                         return;
                     }
-                    let now = requests.map_or(0, |requests| requests.load(Relaxed));
+                    let now = requests();
                     if now == last {
-                        (said_goodbye, idle) = (true, true);
+                        state = State::CutSoon;
                         connection.as_mut().graceful_shutdown();
                     }
                     last = now;
-                    let next = if idle { self.patience.write } else { idle_limit };
+                    let next = if state == State::CutSoon { self.patience.write } else { idle_limit };
                     alarm.as_mut().reset(Instant::now() + next);
                 }
             }
         }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// How far the end of a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The drain began; the goodbye is due.
+    Leaving,
+    SaidGoodbye,
+    /// The goodbye was said because of idleness; the alarm ends it.
+    CutSoon,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_an_ipv6_network() {
+        let source = |text: &str| source_of(text.parse().unwrap()).to_string();
+        assert_eq!(source("192.0.2.7"), "192.0.2.7");
+        assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::1"));
+        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
     }
 }

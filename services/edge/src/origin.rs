@@ -217,7 +217,7 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Attempt> {
     let mut whole = BytesMut::with_capacity(announced);
     loop {
         match timeout(BODY_PATIENCE, body.frame()).await {
-            Ok(None) => return Ok(whole.freeze()),
+            Ok(None) => return Ok(fitted(whole)),
             Ok(Some(Ok(frame))) => {
                 whole.extend_from_slice(frame.data_ref().map_or(&[], |data| data))
             }
@@ -228,6 +228,14 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Attempt> {
             return Err(Attempt::Final(ORIGIN_FAILED));
         }
     }
+}
+
+/// A body without announced length grew by doubling; the cache counts lengths, so it must not keep more.
+fn fitted(whole: BytesMut) -> Bytes {
+    if whole.capacity() > whole.len() + whole.len() / 4 {
+        return Bytes::copy_from_slice(&whole);
+    }
+    whole.freeze()
 }
 
 /// Leaves the headers that describe the object, and adds those that every viewer needs.

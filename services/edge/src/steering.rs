@@ -29,7 +29,7 @@ pub struct Question<'a> {
     pub event: &'a str,
     /// The query as the player sent it (`_HLS_pathway`, `_HLS_throughput`).
     pub query: Option<&'a str>,
-    /// Host (and port) by which the viewer reached this edge.
+    /// Host by which the viewer reached this edge, without port: all edges share one.
     pub edge: &'a str,
     /// The viewer's traceparent.
     pub trace: Option<&'a HeaderValue>,
