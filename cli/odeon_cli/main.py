@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from odeon_cli.console import CliError, show_error
+from odeon_cli.kinds import TokenKind
 
 
 class _Group(TyperGroup):
@@ -167,3 +168,91 @@ def watch(
         as_json=as_json,
     )
     _run(run_watch(options))
+
+
+@app.command()
+def token(
+    kind: Annotated[TokenKind, typer.Argument(help="What it is good for.")],
+    event: Annotated[str, typer.Argument(help="Event id.")],
+    identity: Annotated[str, typer.Option(help="Who holds it; made up by default.")] = "",
+    name: Annotated[str, typer.Option(help="Display name.")] = "",
+    role: Annotated[str, typer.Option(help="E.g. host, guest, viewer.")] = "",
+    ttl: Annotated[int, typer.Option(min=0, help="Seconds; 0 for the kind's default.")] = 0,
+    url: Url = "",
+    api_key: ApiKey = "",
+    data_dir: DataDir = None,
+    ca_file: CaFile = "",
+    as_json: AsJson = False,
+) -> None:
+    """Issue a token for an event."""
+    from odeon_cli.target import find_target
+    from odeon_cli.token import TokenOptions, issue_token
+
+    options = TokenOptions(
+        kind=kind, event=event, identity=identity, name=name, role=role, ttl_s=ttl, as_json=as_json
+    )
+    _run(issue_token(find_target(url, api_key, ca_file, data_dir), options))
+
+
+@events_app.command("list")
+def events_list(
+    url: Url = "",
+    api_key: ApiKey = "",
+    data_dir: DataDir = None,
+    ca_file: CaFile = "",
+    as_json: AsJson = False,
+) -> None:
+    """List events, the newest first."""
+    from odeon_cli.events import list_events
+    from odeon_cli.target import find_target
+
+    _run(list_events(find_target(url, api_key, ca_file, data_dir), as_json=as_json))
+
+
+@events_app.command("create")
+def events_create(
+    title: Annotated[str, typer.Argument(help="Shown to the audience.")],
+    event_id: Annotated[str, typer.Option("--id", help="Made up by default.")] = "",
+    profile: Annotated[str, typer.Option(help="Ladder profile.")] = "",
+    start: Annotated[bool, typer.Option("--start", help="Set it live at once.")] = False,
+    url: Url = "",
+    api_key: ApiKey = "",
+    data_dir: DataDir = None,
+    ca_file: CaFile = "",
+    as_json: AsJson = False,
+) -> None:
+    """Create an event and print its links."""
+    from odeon_cli.events import create_event
+    from odeon_cli.target import find_target
+
+    target = find_target(url, api_key, ca_file, data_dir)
+    _run(
+        create_event(
+            target, title=title, event_id=event_id, profile=profile, start=start, as_json=as_json
+        )
+    )
+
+
+@events_app.command("end")
+def events_end(
+    event: Annotated[str, typer.Argument(help="Event id.")],
+    url: Url = "",
+    api_key: ApiKey = "",
+    data_dir: DataDir = None,
+    ca_file: CaFile = "",
+    as_json: AsJson = False,
+) -> None:
+    """End an event; its recording stays under the same address."""
+    from odeon_cli.events import end_event
+    from odeon_cli.target import find_target
+
+    target = find_target(url, api_key, ca_file, data_dir)
+    _run(end_event(target, event=event, as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine lacks and how to get it."""
+    from odeon_cli.doctor import doctor as run_doctor
+
+    run_doctor(as_json=as_json)

@@ -1,0 +1,12 @@
+"""Names that options accept."""
+
+from enum import StrEnum
+
+
+class TokenKind(StrEnum):
+    """What a token is good for."""
+
+    INVITE = "invite"
+    JOIN = "join"
+    PUBLISH = "publish"
+    PLAYBACK = "playback"
