@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from odeon_cli.console import CliError, console, emit, show_table
-from odeon_cli.up.plan import edge_program, port_names
+from odeon_cli.up.plan import edge_program, port_names, web_root
 from odeon_cli.up.ports import DEFAULT_BASE, is_free
 
 _MIN_PYTHON = (3, 11)
@@ -149,11 +149,9 @@ def _media_core() -> Finding:
 
 
 def _web_app() -> Finding:
-    package = importlib.util.find_spec("odeon_cli")
-    root = Path(package.origin).parents[2] if package and package.origin else Path()
-    page = root / "web" / "app" / "dist" / "index.html"
-    if page.is_file():
-        return Finding("web app", Verdict.OK, str(page.parent))
+    pages = web_root()
+    if (pages / "index.html").is_file():
+        return Finding("web app", Verdict.OK, str(pages))
     return Finding("web app", Verdict.OPTIONAL, "not built", "run `make setup`", "the pages")
 
 

@@ -25,6 +25,14 @@ class Demo:
     event: str
     links: room_pb2.EventLinks
 
+    def note(self, title: str) -> dict[str, str]:
+        """What the home page is told."""
+        return {
+            "title": title,
+            "watch_url": self.links.watch_url,
+            "studio_url": self.links.studio_url,
+        }
+
 
 async def create_demo(api: Api, title: str) -> Demo:
     """Create the demo event and set it live; an ended one of an earlier run keeps its name."""

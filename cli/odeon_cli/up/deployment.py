@@ -28,6 +28,7 @@ from odeon_cli.up.supervisor import Supervisor
 
 _SECRETS_FILE = "secrets.json"
 _TENANT = "default"
+_DEMO_TITLE = "Odeon test card"
 _FIRST_PICTURE_TIMEOUT_S = 60.0
 _END_DEMO_TIMEOUT_S = 5.0
 _LOWER_ALNUM = string.ascii_lowercase + string.digits
@@ -112,7 +113,8 @@ class _Deployment:
     async def _start_demo(self) -> None:
         self._show.step("creating the demo event")
         async with self._api() as api:
-            self._demo = await demos.create_demo(api, "Odeon test card")
+            self._demo = await demos.create_demo(api, _DEMO_TITLE)
+        write_private(self._layout.demo_file, json.dumps(self._demo.note(_DEMO_TITLE)))
         self._start([_publisher(self._options, self._layout, self._demo)])
         self._show.step("waiting for the first picture")
         await demos.wait_playable(

@@ -77,6 +77,11 @@ class Layout:
         """Where NATS listens."""
         return f"nats://{_LOOPBACK}:{self.ports['nats']}"
 
+    @property
+    def demo_file(self) -> Path:
+        """Tells the home page about the demo event, once there is one."""
+        return self.data_dir / "demo.json"
+
     def private(self, name: str) -> str:
         """host:port of a private server."""
         return f"{_LOOPBACK}:{self.ports[name]}"
@@ -215,6 +220,8 @@ def _gateway_env(layout: Layout) -> dict[str, str]:
         "ODEON_GATEWAY_HTTP_PORT": _port(layout, "gateway"),
         "ODEON_GATEWAY_GRPC_HOST": layout.host,
         "ODEON_GATEWAY_GRPC_PORT": _port(layout, "gateway-grpc"),
+        "ODEON_GATEWAY_WEB_ROOT": str(web_root()),
+        "ODEON_GATEWAY_DEMO": str(layout.demo_file),
     }
     if layout.tls:
         env["ODEON_GATEWAY_TLS_CERT"] = str(layout.tls.certificate)
@@ -259,6 +266,12 @@ def edge_program() -> str:
         if candidate and Path(candidate).is_file():
             return candidate
     raise CliError("the edge (odeon-edge) is not built", hint="run `make setup`")
+
+
+def web_root() -> Path:
+    """Folder of the built pages: $ODEON_WEB_ROOT, else the one of the source tree."""
+    named = os.environ.get("ODEON_WEB_ROOT")
+    return Path(named) if named else Path(__file__).parents[3] / "web" / "app" / "dist"
 
 
 def _port(layout: Layout, name: str) -> str:
