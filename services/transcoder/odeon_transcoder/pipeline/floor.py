@@ -117,6 +117,12 @@ class Floor:
         with self._lock:
             return list(self._video.values())
 
+    def layered_tracks(self) -> list[TrackInfo]:
+        """Video tracks that come in several simulcast layers."""
+        with self._lock:
+            infos = self._stage.infos.values()
+            return [info for info in infos if info.kind == "video" and len(info.layers) > 1]
+
     def audio_tracks(self) -> list[AudioTrack]:
         """All unmuted audio tracks."""
         with self._lock:

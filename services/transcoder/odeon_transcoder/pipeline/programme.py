@@ -11,6 +11,7 @@ import av
 from odeon_transcoder.domain.cuts import AUDIO_RATE
 from odeon_transcoder.domain.director import LayoutChoice, SpeakerHold, direct
 from odeon_transcoder.domain.ladder import Ladder, Profile, Size, fit
+from odeon_transcoder.domain.layers import wanted_layer
 from odeon_transcoder.domain.layout import Box, arrange
 from odeon_transcoder.domain.timeline_clock import ProgrammeClock
 from odeon_transcoder.pipeline.compose import Compositor
@@ -55,10 +56,12 @@ class ProgrammeConfig:
 class ProgrammeEvents:
     """How the programme asks its surroundings; `acquire` blocks until granted, None to give up."""
 
-    acquire: Callable[[list[TrackSpec]], Grant | None]
+    acquire: Callable[[list[TrackSpec], Ladder], Grant | None]
     unauthorised: Callable[[], None]
     ended: Callable[[str], None]
-    """The programme is over: STOPPED, FENCED or ENDED."""
+    """The programme is over: STOPPED, FENCED, ENDED, REFUSED or BROKEN."""
+    want_layer: Callable[[str, str], None] = lambda track, layer: None
+    """Another simulcast layer of a track would fit its box better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class Programme:
         self._outputs: Outputs | None = None
         self._slate = False
         self._guarded_s = 0.0
+        self._layers: dict[str, str] = {}
         self._outgrown_since_s: float | None = None
         self._flush = True
         self._thread = threading.Thread(target=self._run, name="programme", daemon=True)
@@ -207,7 +211,7 @@ class Programme:
 
     def _run_epoch(self, ladder: Ladder) -> str:
         encoders = Encoders(ladder, self._config.encoder)
-        grant = self._events.acquire(encoders.specs())
+        grant = self._events.acquire(encoders.specs(), ladder)
         if grant is None:
             return "STOPPED" if self._stop.is_set() else "REFUSED"
         self._end = end = _EpochEnd()
@@ -271,7 +275,7 @@ class Programme:
                 self._counters.dropped += 1
             due = (self._clock.zero_s or now) + self._clock.slot_time(slot)
             outputs.push_picture(slot, frame, capture_s, due)
-            self._look_after(outputs, end, now)
+            self._look_after(outputs, end, now, boxes)
             slot += 1
 
     def _arrange(self, canvas: Size) -> tuple[Box, ...]:
@@ -327,7 +331,9 @@ class Programme:
             return self._compositor.slate(canvas), None
         return self._compositor.compose(canvas, boxes, pictures), capture_s
 
-    def _look_after(self, outputs: Outputs, end: _EpochEnd, now: float) -> None:
+    def _look_after(
+        self, outputs: Outputs, end: _EpochEnd, now: float, boxes: tuple[Box, ...]
+    ) -> None:
         if now - self._guarded_s < _GUARD_EVERY_S:
             return
         self._guarded_s = now
@@ -339,6 +345,19 @@ class Programme:
                 end.set("OUTGROWN")
         else:
             self._outgrown_since_s = None
+
+        self._ask_for_layers(outputs.ladder, boxes)
+
+    def _ask_for_layers(self, ladder: Ladder, boxes: tuple[Box, ...]) -> None:
+        """Ask for what each box needs; a track that is not shown needs its lowest layer."""
+        heights = {box.seat.key: box.height for box in boxes}
+        full = max(self._config.profile.rungs[0].size.height, ladder.canvas.height)
+        for info in self._floor.layered_tracks():
+            current = self._layers.get(info.track_id)
+            wanted = wanted_layer(info.layers, heights.get(info.track_id, 0), full, current)
+            if wanted is not None and wanted != current:
+                self._layers[info.track_id] = wanted
+                self._events.want_layer(info.track_id, wanted)
 
     def _outgrown(self, ladder: Ladder) -> bool:
         size, rate = self._best_source()

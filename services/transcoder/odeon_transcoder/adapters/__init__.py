@@ -1,0 +1,1 @@
+"""Outbound edges of the transcoder, one file per neighbour."""

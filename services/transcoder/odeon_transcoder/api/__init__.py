@@ -1,0 +1,1 @@
+"""Inbound edge of the transcoder."""

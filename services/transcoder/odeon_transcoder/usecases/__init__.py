@@ -1,0 +1,1 @@
+"""What the transcoder does: take offers, run jobs, hand over, drain."""

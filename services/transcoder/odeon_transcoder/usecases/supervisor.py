@@ -1,0 +1,123 @@
+"""The slots of a transcoder: takes offers while it has room, runs jobs, drains."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from odeon_runtime.logs import logger
+
+from odeon_transcoder.ports import Assignment, JobNotOurs, Memory, Offer, Offers, Unreachable
+from odeon_transcoder.usecases.job import JobConfig, JobRun, Surroundings
+
+_log = logger(__name__)
+_FULL_S = 0.2
+_RECALL_FOR_S = 10.0
+
+
+class Supervisor:
+    """Owns the running jobs. `take_offers` and `resume` are tasks of the service."""
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        offers: Offers,
+        memory: Memory,
+        config: JobConfig,
+        around: Surroundings,
+    ) -> None:
+        self.slots = slots
+        self.draining = False
+        self._offers = offers
+        self._memory = memory
+        self._config = config
+        self._around = around
+        self._jobs: dict[str, JobRun] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def jobs(self) -> list[JobRun]:
+        """Running jobs."""
+        return list(self._jobs.values())
+
+    @property
+    def slots_used(self) -> int:
+        """Slots that running jobs take."""
+        return sum(job.assignment.slots for job in self._jobs.values())
+
+    async def take_offers(self) -> None:
+        """Claim offered jobs while there is a free slot; for ever."""
+        while True:
+            if self.draining or self.slots_used >= self.slots:
+                await asyncio.sleep(_FULL_S)
+                continue
+            offer = await self._offers.next()
+            if offer is not None:
+                await self._consider(offer)
+
+    async def resume(self) -> None:
+        """Claim again what was running when this worker was killed."""
+        left, deadline = set(self._memory.recall()), time.monotonic() + _RECALL_FOR_S
+        while left and not self.draining and time.monotonic() < deadline:
+            for job in sorted(left):
+                try:
+                    await self._claim(job)
+                except Unreachable:
+                    continue
+                except JobNotOurs:
+                    _log.info("job_not_resumed", job=job)
+                left.discard(job)
+            await asyncio.sleep(_FULL_S)
+
+    def drain(self) -> None:
+        """Take no new work from now on."""
+        self.draining = True
+
+    async def stop(self, *, wait_s: float, flush_s: float) -> None:
+        """Drain, let jobs go on for `wait_s`, then release them to other workers."""
+        self.drain()
+        if self._tasks and wait_s > 0:
+            await asyncio.wait(self._tasks.values(), timeout=wait_s)
+        for job in self._jobs.values():
+            job.release()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=flush_s + 2)
+        for task in list(self._tasks.values()):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _consider(self, offer: Offer) -> None:
+        if self.draining:
+            await offer.again(0.0)
+            return
+        try:
+            await self._claim(offer.job)
+        except JobNotOurs as error:
+            _log.info("offer_declined", job=offer.job, reason=str(error))
+            await offer.done()
+        except Unreachable:
+            await offer.again(1.0)
+        else:
+            await offer.done()
+
+    async def _claim(self, job: str) -> None:
+        if job in self._jobs:
+            return
+        self._run(await self._around.rooms.claim(job, self._config.worker))
+
+    def _run(self, assignment: Assignment) -> None:
+        _log.info("job_claimed", job=assignment.job, claim=assignment.claim)
+        run = JobRun(assignment, self._config, self._around)
+        self._jobs[assignment.job] = run
+        self._memory.keep(list(self._jobs))
+        task = asyncio.create_task(run.run(), name=assignment.job)
+        self._tasks[assignment.job] = task
+        task.add_done_callback(lambda done: self._ended(assignment.job, done))
+
+    def _ended(self, job: str, task: asyncio.Task[None]) -> None:
+        self._jobs.pop(job, None)
+        self._tasks.pop(job, None)
+        self._memory.keep(list(self._jobs))
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("job_failed", job=job, exc_info=error)
