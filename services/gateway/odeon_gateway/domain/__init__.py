@@ -1,0 +1,1 @@
+"""Rules of the gateway: pure functions and frozen values."""
