@@ -25,6 +25,9 @@ from odeon_recorder.api.origin import Origin
 from odeon_recorder.settings import RecorderSettings
 from odeon_recorder.usecases.recorder import Keeping, Recorder
 
+FIRST_KEYS_S = 3.0
+"""How long a first start waits for auth's keys; without them parts are refused for now."""
+
 
 @asynccontextmanager
 async def start(
@@ -34,14 +37,15 @@ async def start(
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus(settings.nats_url, name="recorder"))
         trust = TrustStore()
+        disk = disk or Disk()
+        keyring = Keyring(trust, settings.spool / "trusted-keys.json", disk)
         if settings.auth_address:
             peers = Peers("recorder", settings)
             stack.push_async_callback(peers.close)
             await _follow(stack, follow_stream(trust, peers), "trust-stream")
             await follow_bus(trust, bus)
-            keyring = Keyring(trust, settings.spool / "trusted-keys.json", disk or Disk())
-            await keyring.load()
-            await _follow(stack, keyring.keep(), "keyring")
+        await keyring.load(wait_s=FIRST_KEYS_S if settings.auth_address else 0.0)
+        await _follow(stack, keyring.keep(), "keyring")
         verifier = Verifier(trust)
         spool = DiskSpool(settings.spool, disk)
         stack.callback(spool.close)

@@ -9,7 +9,6 @@ from odeon_runtime.trust import TrustStore
 from odeon_recorder.adapters.disk import Disk
 
 _CHECK_S = 15.0
-_FIRST_KEYS_S = 3.0
 
 
 class Keyring:
@@ -21,14 +20,14 @@ class Keyring:
         self._disk = disk
         self._saved = ""
 
-    async def load(self) -> None:
-        """Believe the saved keys, or else give auth a moment to send them."""
+    async def load(self, *, wait_s: float) -> None:
+        """Believe the saved keys, or else give auth `wait_s` seconds to send them."""
         saved = await asyncio.to_thread(self._disk.read, self._path)
         if saved:
             self._saved = saved.decode()
             self._trust.set_keys(self._saved)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_KEYS_S):
+            async with asyncio.timeout(wait_s):
                 await self._trust.ready.wait()
 
     async def keep(self) -> None:

@@ -38,6 +38,8 @@ SILENCE_S = 1.0
 """An owner that gave no sign of life for this long may be replaced."""
 LAG_SEGMENTS = 2
 """A track whose rivals have closed this many more segments is given up until it catches up."""
+FRAME_NS = 70_000_000
+"""One frame at 15 fps: renditions never end at the very same nanosecond."""
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class Timeline:
         """Wall clock of a moment of an epoch."""
         found = self.epochs[epoch - 1]
         base = found.wall_ms if found.wall_ms is not None else self.origin_ms
-        return base + (at_ns - found.start_ns) // 1_000_000
+        return base + (at_ns - found.start_ns + 500_000) // 1_000_000
 
     # Decisions
 
@@ -221,6 +223,9 @@ class Timeline:
         for name, track in self.tracks.items():
             through = furthest - (LAG_SEGMENTS if name in self.granted else 1)
             if track.next_msn <= through:
+                # A segment that stops half-way is followed by a gap, never by a silent jump.
+                cut_short = track.open is not None and track.next_msn == through
+                through += 1 if cut_short else 0
                 facts.append(Gapped(name, through, GapReason.RUNG_STOPPED))
         return tuple(facts)
 
@@ -315,10 +320,18 @@ class Timeline:
     def _apply_part(self, fact: PartStored) -> None:
         epoch = self.epochs[-1]
         track = self.tracks[fact.track]
-        track.add(fact, epoch_start_ns=epoch.start_ns)
+        track.add(fact, not_before_ns=self._due_start(track, fact))
         if epoch.wall_ms is None:
-            since_start_ms = (track.end_ns - epoch.start_ns) // 1_000_000
+            since_start_ms = (track.end_ns - epoch.start_ns + 500_000) // 1_000_000
             epoch.wall_ms = max(fact.wall_ms - since_start_ms, self._wall_floor())
+
+    def _due_start(self, track: Track, fact: PartStored) -> int:
+        # After a hole a track goes on where the others have this segment; a frame's difference
+        # is no hole, because audio and video frames never end together.
+        starts = [t.starts(fact.msn, fact.epoch) for t in self.tracks.values()]
+        aligned = min((s for s in starts if s is not None), default=0)
+        floor = self.epochs[-1].start_ns
+        return max(floor, aligned) if aligned - track.end_ns > FRAME_NS else floor
 
     def _wall_floor(self) -> int:
         # Program dates never go back, whatever the clocks of two owners say.

@@ -15,6 +15,8 @@ from odeon_recorder.domain.refusals import OutOfOrder, PartInvalid, SegmentClose
 
 MIN_PART_SHARE = 0.85
 """RFC 8216bis 4.4.4.9: a part is at least 85 % of the target unless it is its segment's last."""
+MIN_GAP_NS = 1_000_000
+"""A segment lasts more than nothing, even a gap after one that ended late."""
 
 
 @dataclass(slots=True)
@@ -139,11 +141,18 @@ class Track:
                 f"the segment would exceed its target of {self.spec.segment_target_s} s"
             )
 
-    def add(self, fact: PartStored, *, epoch_start_ns: int) -> None:
+    def starts(self, msn: int, epoch: int) -> int | None:
+        """Where segment `msn` starts here; None if there is none, or one of another epoch."""
+        if self.open and self.open.msn == msn and self.open.epoch == epoch:
+            return self.open.start_ns
+        if 0 <= msn < len(self.segments) and self.segments[msn].epoch == epoch:
+            return self.segments[msn].start_ns
+        return None
+
+    def add(self, fact: PartStored, *, not_before_ns: int) -> None:
         """Append a part; the last one closes its segment."""
         if self.open is None:
-            start = max(self.end_ns, epoch_start_ns)
-            self.open = OpenSegment(fact.msn, fact.epoch, start)
+            self.open = OpenSegment(fact.msn, fact.epoch, max(self.end_ns, not_before_ns))
         self.open.add(Part(fact.size, fact.duration_ns, fact.independent, fact.digest))
         if fact.last:
             self.close()
@@ -165,7 +174,7 @@ class Track:
         )
 
     def fill(self, like: Segment, reason: GapReason) -> None:
-        """Append a gap as long as the segment that another rendition has in this place."""
-        self.segments.append(
-            Segment(self.next_msn, like.epoch, like.start_ns, like.duration_ns, gap=reason)
-        )
+        """Append a gap where another rendition has a segment, up to that one's end."""
+        start = max(self.end_ns, like.start_ns)
+        duration = max(MIN_GAP_NS, like.end_ns - start)
+        self.segments.append(Segment(self.next_msn, like.epoch, start, duration, gap=reason))
