@@ -21,7 +21,7 @@ use hyper::{Method, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json as value};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -232,87 +232,117 @@ impl Admin {
     fn page(&self) -> String {
         let mut page = Page::default();
         self.metrics.write(&mut page);
+        self.count_fetching(&mut page);
+        self.gauge_state(&mut page);
+        page.0
+    }
+
+    fn count_fetching(&self, page: &mut Page) {
         let (cache, origin) = (&self.store.figures, &self.origin.figures);
-        page.counter(
-            "cache_hits_total",
-            "Requests answered from memory.",
-            cache.hits.load(Relaxed),
-        );
-        page.counter(
-            "cache_joined_total",
-            "Requests that joined a fetch.",
-            cache.joined.load(Relaxed),
-        );
-        page.counter(
-            "cache_fetched_total",
-            "Fetches started.",
-            cache.fetched.load(Relaxed),
-        );
-        page.counter(
-            "cache_stale_total",
-            "Failed fetches answered with older objects.",
-            cache.stale.load(Relaxed),
-        );
-        page.counter(
-            "origin_requests_total",
-            "Requests to the origin.",
-            origin.requests.load(Relaxed),
-        );
-        page.counter(
-            "origin_retries_total",
-            "Origin connections lost.",
-            origin.retries.load(Relaxed),
-        );
-        page.counter(
-            "origin_failures_total",
-            "Fetches without a usable answer.",
-            origin.failures.load(Relaxed),
-        );
-        page.counter(
-            "origin_bytes_total",
-            "Body bytes from the origin.",
-            origin.bytes.load(Relaxed),
-        );
-        let (objects, bytes) = self.store.sweep();
-        page.gauge("cache_objects", "Objects held.", objects);
-        page.gauge("cache_bytes", "Bytes held.", bytes);
-        page.gauge("cache_flights", "Fetches under way.", self.store.flights());
-        let load = self.loads.latest();
-        page.gauge(
-            "viewers",
-            "Sessions of all events within the viewer window.",
-            load.viewers,
-        );
-        page.gauge("events", "Events with sessions.", load.events.len());
-        page.gauge("connections", "Public connections.", load.connections);
-        page.gauge(
-            "draining",
-            "1 once a drain began.",
-            u8::from(self.drain.is_draining()),
-        );
-        page.gauge(
-            "trust_keys",
-            "Signing keys known.",
-            self.sessions.key_count(),
-        );
-        let (revoked, lost) = self.sessions.revoked_count();
-        page.gauge("trust_revoked", "Revoked sessions known.", revoked);
+        for (name, help, count) in [
+            (
+                "cache_hits_total",
+                "Requests answered from memory.",
+                &cache.hits,
+            ),
+            (
+                "cache_joined_total",
+                "Requests that joined a fetch.",
+                &cache.joined,
+            ),
+            ("cache_fetched_total", "Fetches started.", &cache.fetched),
+            (
+                "cache_stale_total",
+                "Failed fetches answered with older objects.",
+                &cache.stale,
+            ),
+            (
+                "origin_requests_total",
+                "Requests to the origin.",
+                &origin.requests,
+            ),
+            (
+                "origin_retries_total",
+                "Origin connections lost.",
+                &origin.retries,
+            ),
+            (
+                "origin_failures_total",
+                "Fetches without a usable answer.",
+                &origin.failures,
+            ),
+            (
+                "origin_bytes_total",
+                "Body bytes from the origin.",
+                &origin.bytes,
+            ),
+            (
+                "trust_revocations_total",
+                "Revocations learnt.",
+                &self.trust.revocations,
+            ),
+        ] {
+            page.counter(name, help, count.load(Relaxed));
+        }
+        let lost = self.sessions.revoked_count().1;
         page.counter(
             "trust_revocations_lost_total",
             "Revocations that did not fit.",
             lost,
         );
-        page.gauge(
-            "trust_auth_up",
-            "1 while auth's stream stands.",
-            u8::from(self.trust.auth_up.load(Relaxed)),
-        );
-        page.gauge(
-            "trust_nats_up",
-            "1 while NATS is connected.",
-            u8::from(self.trust.nats_up.load(Relaxed)),
-        );
         page.counter("log_dropped_total", "Log lines dropped.", log::dropped());
-        page.0
+    }
+
+    fn gauge_state(&self, page: &mut Page) {
+        let (objects, bytes) = self.store.sweep();
+        let load = self.loads.latest();
+        let up = |flag: &AtomicBool| u64::from(flag.load(Relaxed));
+        for (name, help, value) in [
+            ("cache_objects", "Objects held.", objects),
+            ("cache_bytes", "Bytes held.", bytes),
+            (
+                "cache_flights",
+                "Fetches under way.",
+                self.store.flights() as u64,
+            ),
+            (
+                "viewers",
+                "Sessions of all events within the viewer window.",
+                load.viewers.into(),
+            ),
+            ("events", "Events with sessions.", load.events.len() as u64),
+            (
+                "connections",
+                "Public connections.",
+                load.connections as u64,
+            ),
+            (
+                "draining",
+                "1 once a drain began.",
+                self.drain.is_draining().into(),
+            ),
+            (
+                "trust_keys",
+                "Signing keys known.",
+                self.sessions.key_count() as u64,
+            ),
+            (
+                "trust_revoked",
+                "Revoked sessions known.",
+                self.sessions.revoked_count().0 as u64,
+            ),
+            (
+                "trust_auth_up",
+                "1 while auth's stream stands.",
+                up(&self.trust.auth_up),
+            ),
+            (
+                "trust_nats_up",
+                "1 while NATS is connected.",
+                up(&self.trust.nats_up),
+            ),
+        ] {
+            page.gauge(name, help, value);
+        }
     }
 }

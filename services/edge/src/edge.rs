@@ -90,8 +90,7 @@ impl Edge {
         if exceeds(&peer.meter, now, self.limits.source_rate) {
             return Err(SOURCE_RATE_EXCEEDED);
         }
-        let host = authority(request);
-        if !serves(&self.hosts, host) {
+        if !serves(&self.hosts, authority(request)) {
             return Err(HOST_NOT_SERVED);
         }
         match *request.method() {
@@ -107,26 +106,37 @@ impl Edge {
                 target.asset,
             ));
         }
-        let grant = self
-            .sessions
-            .admit(target.token, target.tenant, target.event, unix_now())?;
-        let viewer = &grant.viewer;
-        viewer.as_ref().as_ref().touch(now);
-        if exceeds(viewer.as_ref().as_ref(), now, self.limits.viewer_rate) {
-            return Err(VIEWER_RATE_EXCEEDED);
-        }
-        let busy = Busy::take(viewer, self.limits.viewer_concurrency)
-            .ok_or(VIEWER_CONCURRENCY_EXCEEDED)?;
+        let (viewer, busy) = self.admit(&target, now)?;
         let (response, served) = match target.asset {
-            Asset::Steering => self.steer(&target, host, request).await?,
-            _ => self.serve(&target, viewer, busy, request).await?,
+            Asset::Steering => self.steer(&target, request).await?,
+            _ => self.serve(&target, &viewer, busy, request).await?,
         };
         seen.served = Some(served);
-        let bytes = response.body().size_hint().exact().unwrap_or(0);
+        self.count(&viewer, response.body().size_hint().exact().unwrap_or(0));
+        Ok(response)
+    }
+
+    /// Lets a viewer in, within his limits; `now` in ms. He is busy until the unit is dropped.
+    fn admit(&self, target: &Target<'_>, now: u64) -> Result<(Arc<Viewer>, Busy<Viewer>), Refusal> {
+        let viewer = self
+            .sessions
+            .admit(target.token, target.tenant, target.event, unix_now())?
+            .viewer
+            .clone();
+        let meter = Viewer::as_ref(&viewer);
+        meter.touch(now);
+        if exceeds(meter, now, self.limits.viewer_rate) {
+            return Err(VIEWER_RATE_EXCEEDED);
+        }
+        let busy = Busy::take(&viewer, self.limits.viewer_concurrency)
+            .ok_or(VIEWER_CONCURRENCY_EXCEEDED)?;
+        Ok((viewer, busy))
+    }
+
+    fn count(&self, viewer: &Viewer, bytes: u64) {
         self.metrics.egress.fetch_add(bytes, Relaxed);
         viewer.event.egress.fetch_add(bytes, Relaxed);
         viewer.event.requests.fetch_add(1, Relaxed);
-        Ok(response)
     }
 
     async fn serve<B>(
@@ -176,15 +186,15 @@ impl Edge {
     async fn steer<B>(
         &self,
         target: &Target<'_>,
-        host: Option<&str>,
         request: &Request<B>,
     ) -> Result<(Response<Out>, Served), Refusal> {
         let steering = self.steering.as_ref().ok_or(STEERING_UNAVAILABLE)?;
+        let host = authority(request).map(host_name).unwrap_or_default();
         let question = Question {
             tenant: target.tenant,
             event: target.event,
             query: request.uri().query(),
-            edge: &host.map(host_name).unwrap_or_default().to_ascii_lowercase(),
+            edge: &host.to_ascii_lowercase(),
             trace: trace::parent(request.headers()),
         };
         steering.ask(question).await
