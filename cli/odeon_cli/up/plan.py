@@ -246,6 +246,7 @@ def _edge(layout: Layout, number: int) -> ProcessSpec:
     if layout.tls:
         env["ODEON_EDGE_TLS_CERT"] = str(layout.tls.certificate)
         env["ODEON_EDGE_TLS_KEY"] = str(layout.tls.key)
+        env["ODEON_EDGE_UPSTREAM_CA"] = str(layout.tls.authority)
     return ProcessSpec(name=f"edge-{number}", argv=(edge_program(),), env=env, tether=True)
 
 
