@@ -46,7 +46,12 @@ async def signaling(settings: SignalingSettings) -> AsyncIterator[Mapping[str, s
         await stack.enter_async_context(server)
         tasks.spawn("heartbeat", heartbeat.run())
         stack.push_async_callback(_drain, node, heartbeat, server, settings.drain_s)
-        yield {"node": name, "grpc": server.address, "media": media.addresses[0]}
+        yield {
+            "node": name,
+            "grpc": server.address,
+            "media": media.addresses[0],
+            "media_port": str(media.sfu.port),
+        }
 
 
 class _Describe:

@@ -316,7 +316,7 @@ class Node:
     def left(self, grant: Grant, reason: str) -> None:
         """A participant is gone."""
         self._facts.left(grant, reason)
-        if self.reports is not None:
+        if self.reports is not None and reason != "REPLACED":  # its successor is here
             self.reports.left(grant)
 
     def published(self, grant: Grant, track: Track) -> None:

@@ -51,13 +51,21 @@ class ParticipantReports:
         self._wake = asyncio.Event()
 
     async def may_enter(self, grant: Grant) -> "_State.State.ValueType":
-        """Room's word on a newcomer; a default by role when room does not answer in time."""
+        """Room's word on a newcomer; a default by role when room does not answer in time.
+
+        Raises:
+            AioRpcError: room refuses, e.g. ROOM_FULL or EVENT_NOT_OPEN.
+        """
         if grant.key.is_probe:
             return _State.STATE_ADMITTED
         asked = convert.report_of(grant, _State.STATE_WAITING)
+        # Who comes back is not gone, whatever was still to be told.
+        self._later.pop((grant.key, grant.identity), None)
         try:
             return (await self._report(grant.key, asked)).state
         except (grpc.aio.AioRpcError, DomainError) as error:
+            if not _is_away(error):
+                raise
             _log.warning("room_not_asked", error=_name(error))
         if not grant.hidden:
             self._queue(grant.key, asked)

@@ -125,6 +125,9 @@ class World:
     addresses: dict[str, str]
     stub: signaling_pb2_grpc.SignalingServiceStub
     stack: AsyncExitStack
+    auth_address: str
+    room_address: str
+    media_port: int
     clients: list[StageClient] = field(default_factory=list)
 
     def stage_token(self, who: str, role: str = "host", **claims: Any) -> str:
@@ -200,7 +203,10 @@ async def running(**settings: Any) -> AsyncIterator[World]:
         stub = signaling_pb2_grpc.SignalingServiceStub(channel)
         await until(lambda: room.nodes.get("nodes/n1") or settings.get("alone"))
         inner = await stack.enter_async_context(AsyncExitStack())
-        world = World(issuer, auth, room, dict(addresses), stub, inner)
+        world = World(
+            issuer, auth, room, dict(addresses), stub, inner,
+            auth_address, room_address, int(addresses["media_port"]),
+        )  # fmt: skip
         yield world
         for client in world.clients:
             await client.close()
