@@ -1,6 +1,7 @@
 """Who calls in a test: holders of keys and tokens, services; and what a refusal says."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -88,3 +89,18 @@ async def refusal(call: Awaitable[object]) -> tuple[str, str]:
         await call
     info = error_info(refused.value)
     return refused.value.code().name, info.reason if info else ""
+
+
+async def eventually(check: Callable[[], Awaitable[object]], *, within_s: float = 10.0) -> None:
+    """Return when `check` answers something true; fail after `within_s` seconds."""
+    async with asyncio.timeout(within_s):
+        for pause in _pauses():
+            if await check():
+                return
+            await asyncio.sleep(pause)
+
+
+def _pauses() -> Iterator[float]:
+    yield from (0.005, 0.01, 0.02)
+    while True:
+        yield 0.05

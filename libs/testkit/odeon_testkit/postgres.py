@@ -154,7 +154,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             server.execute(f"CREATE ROLE {_ROLE} LOGIN NOSUPERUSER")
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)  # nothing of it is kept, so nothing need be written
 
 
 def _unprivileged_user() -> str | None:

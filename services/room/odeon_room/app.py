@@ -77,6 +77,7 @@ async def start(settings: RoomSettings) -> AsyncIterator[Mapping[str, str]]:
             domain="room.odeon.live",
         )
         await _wait_for_keys(trust)
+        await steward.look_at_nodes()  # else the first callers would find no node
         await stack.enter_async_context(server)
         yield {"grpc": server.address}
 

@@ -206,7 +206,7 @@ class RoomServicer(room_pb2_grpc.RoomServiceServicer):
     async def ReportParticipant(
         self, request: pb.ReportParticipantRequest, context: Context
     ) -> pb.ReportParticipantResponse:
-        """Who came or went. Refusals: ROOM_FULL, PARTICIPANT_BANNED, EVENT_NOT_OPEN."""
+        """Who came or went. Refusals: ROOM_FULL, EVENT_NOT_OPEN, EVENT_ENDED."""
         participant = await self._use.participants.report(
             current_principal(),
             convert.comer_from_proto(request, self._now()),

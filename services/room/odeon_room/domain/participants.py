@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from odeon_runtime.errors import DomainError, Kind, NotFound, PermissionDenied
+from odeon_runtime.errors import DomainError, Kind, NotFound
 
 from odeon_room.domain.event_state import EventNotOpen, EventState, require_open
 from odeon_room.domain.events import Event
@@ -46,12 +46,6 @@ class ParticipantGone(DomainError):
     reason = "PARTICIPANT_GONE"
 
 
-class ParticipantBanned(PermissionDenied):
-    """Was sent away for good."""
-
-    reason = "PARTICIPANT_BANNED"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
     """Somebody on an event's stage.
@@ -87,7 +81,7 @@ def require_watchable(role: str, state: EventState) -> None:
 def arrived(
     known: Participant | None, comer: Participant, event: Event, *, on_stage: int, most: int
 ) -> Participant:
-    """Who just joined a node, as room keeps them: on stage, or waiting.
+    """Who just joined a node, as room keeps them: on stage, waiting, or REMOVED for good.
 
     Args:
         known: what room knew of this identity.
@@ -98,12 +92,11 @@ def arrived(
 
     Raises:
         EventEnded, EventNotOpen: no media comes in now.
-        ParticipantBanned: sent away for good.
         RoomFull: no seat is free; hosts always have one.
     """
     require_open(event.state)
     if known and known.banned:
-        raise ParticipantBanned("removed from this event", identity=known.identity)
+        return known
     hidden = comer.role in HIDDEN_ROLES
     if not hidden and comer.role != "host" and on_stage >= most:
         raise RoomFull("the stage is full", most=str(most))

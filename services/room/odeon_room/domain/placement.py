@@ -54,17 +54,33 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A node, how long it has been silent (seconds), and how many events it holds."""
+    """A node as placement sees it.
+
+    Attributes:
+        silent_s: how long no heartbeat came, in seconds.
+        events: how many events it holds.
+        heard_s: how long we have been listening, in seconds; a silence says nothing about a node
+            while it is our own.
+    """
 
     node: Node
     silent_s: float
     events: int = 0
+    heard_s: float = float("inf")
 
     @property
     def eligible(self) -> bool:
-        """Whether placement may use it."""
-        fresh = self.silent_s <= FRESH_S
-        return fresh and not self.node.draining and self.node.probe_failures < FAILURES_OUT
+        """Whether placement may send an event there."""
+        return self._sound and self.silent_s <= FRESH_S
+
+    @property
+    def keeps(self) -> bool:
+        """Whether an event that is there may stay."""
+        return self._sound and min(self.silent_s, self.heard_s) <= FRESH_S
+
+    @property
+    def _sound(self) -> bool:
+        return not self.node.draining and self.node.probe_failures < FAILURES_OUT
 
 
 def reported(node: Node, known: Node | None) -> Node:
@@ -97,10 +113,10 @@ def choose(candidates: Sequence[Candidate], current: str) -> Node:
     Raises:
         NoNodeAvailable: none is eligible.
     """
-    eligible = [c for c in candidates if c.eligible]
-    for candidate in eligible:
-        if candidate.node.id == current:
+    for candidate in candidates:
+        if candidate.node.id == current and candidate.keeps:
             return candidate.node
+    eligible = [c for c in candidates if c.eligible]
     if not eligible:
         raise NoNodeAvailable("no signaling node can take the event", retry_after_s=2.0)
     return min(eligible, key=_burden).node

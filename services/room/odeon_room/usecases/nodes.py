@@ -21,6 +21,8 @@ from odeon_room.usecases.context import Clock
 
 _FORGET_AFTER = timedelta(days=1)
 _JUST_PLACED_S = 10.0
+_STALLED_S = 3.0
+"""Longer than this without a refresh (every second), and this process itself stood still."""
 _log = logger(__name__)
 
 
@@ -62,12 +64,18 @@ class NodeBoard:
         self._now = now
         self._monotonic = monotonic
         self._seen: dict[str, _Seen] = {}
+        self._listening_since = self._refreshed_at = monotonic()
 
     def candidates(self) -> list[Candidate]:
         """Every node with its silence and its events."""
         now = self._monotonic()
         return [
-            Candidate(seen.node, now - seen.at, len(seen.events | _recent(seen, now)))
+            Candidate(
+                seen.node,
+                silent_s=now - seen.at,
+                events=len(seen.events | _recent(seen, now)),
+                heard_s=now - self._listening_since,
+            )
             for seen in self._seen.values()
         ]
 
@@ -107,6 +115,9 @@ class NodeBoard:
     async def refresh(self) -> None:
         """Learn what was reported to other instances."""
         now, wall = self._monotonic(), self._now()
+        if now - self._refreshed_at > _STALLED_S:
+            self._listening_since = now  # we were away, not the nodes
+        self._refreshed_at = now
         stored = await self._store.nodes()
         for node, beats in stored:
             seen = self._seen.get(node.id)
@@ -193,10 +204,10 @@ class Nodes:
         candidate = self._board.candidate(node_id)
         return candidate.node.grpc_address if candidate else ""
 
-    def is_eligible(self, node_id: str) -> bool:
+    def keeps(self, node_id: str) -> bool:
         """Whether an event may stay on the node."""
         candidate = self._board.candidate(node_id)
-        return candidate is not None and candidate.eligible
+        return candidate is not None and candidate.keeps
 
 
 def _recent(seen: _Seen, now: float) -> set[str]:

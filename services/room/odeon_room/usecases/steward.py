@@ -115,7 +115,7 @@ class Steward:
         """One look at all nodes and the events on them."""
         await self._board.refresh()
         for placed in await self._store.open_events():
-            if not self._nodes.is_eligible(placed.event.node):
+            if not self._nodes.keeps(placed.event.node):
                 await self._move(placed)
 
     async def do_followups(self) -> None:
