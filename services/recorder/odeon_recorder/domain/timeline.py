@@ -5,7 +5,7 @@ facts that would follow. `apply` adds a fact that is durable by now. So the log 
 replaying it gives the same timeline, to the byte.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from odeon_recorder.domain.records import (
@@ -37,7 +37,9 @@ from odeon_recorder.domain.track import Track
 SILENCE_S = 1.0
 """An owner that gave no sign of life for this long may be replaced."""
 LAG_SEGMENTS = 2
-"""A track whose rivals have closed this many more segments is given up until it catches up."""
+"""A silent track whose rivals have closed this many more segments is given up for now."""
+LAG_SILENCE_S = 2.0
+"""How long a track must have been silent for that."""
 FRAME_NS = 70_000_000
 """One frame at 15 fps: renditions never end at the very same nanosecond."""
 
@@ -216,17 +218,24 @@ class Timeline:
             raise TrackUnknown(f"epoch {epoch} has no track {track}", track=track)
         return (InitStored(track, epoch, size, digest),)
 
-    def stragglers(self) -> tuple[Fact, ...]:
-        """Gaps for tracks that fell `LAG_SEGMENTS` behind the rest, so that players move on."""
+    def stragglers(self, silent_s: Callable[[str], float]) -> tuple[Fact, ...]:
+        """Gaps for tracks that stopped while the rest goes on, so that players move on.
+
+        Behind alone is not stopped: after an outage an owner sends its tracks one by one.
+
+        Args:
+            silent_s: seconds since the last part of a track.
+        """
         furthest = max((track.next_msn for track in self.tracks.values()), default=0)
         facts: list[Fact] = []
         for name, track in self.tracks.items():
-            through = furthest - (LAG_SEGMENTS if name in self.granted else 1)
-            if track.next_msn <= through:
-                # A segment that stops half-way is followed by a gap, never by a silent jump.
-                cut_short = track.open is not None and track.next_msn == through
-                through += 1 if cut_short else 0
-                facts.append(Gapped(name, through, GapReason.RUNG_STOPPED))
+            granted = name in self.granted
+            through = furthest - (LAG_SEGMENTS if granted else 1)
+            if track.next_msn > through or (granted and silent_s(name) < LAG_SILENCE_S):
+                continue
+            # A segment that stops half-way is followed by a gap, never by a silent jump.
+            cut_short = track.open is not None and track.next_msn == through
+            facts.append(Gapped(name, through + int(cut_short), GapReason.RUNG_STOPPED))
         return tuple(facts)
 
     def end(self, epoch: int, *, now_ms: int) -> tuple[Fact, ...]:

@@ -71,7 +71,8 @@ class LiveTimeline:
         self._playlists: dict[str, RenderedPlaylist] = {}
         self._parts: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
         # After a restart nobody has been silent for longer than we have been listening.
-        self._sign_at = time.monotonic()
+        self._sign_at = self._opened_at = time.monotonic()
+        self._part_at: dict[str, float] = {}
         self.closing = False
         self.in_archive = False
         """Whether object storage has all of an ended timeline."""
@@ -100,7 +101,7 @@ class LiveTimeline:
 
         def decide() -> Sequence[Fact]:
             facts = self.timeline.place(offer, now_ms=now_ms())
-            self._sign_at = time.monotonic()
+            self._sign_at = self._part_at[offer.track] = time.monotonic()
             return facts
 
         return bool(await self._submit(decide, data=data, track=offer.track))
@@ -199,10 +200,13 @@ class LiveTimeline:
             return
         await self.log.commit(entries)
         self._apply(entries)
-        if late := self.timeline.stragglers():
+        if late := self.timeline.stragglers(self._silent_s):
             given_up = [Entry(fact) for fact in late]
             await self.log.commit(given_up)
             self._apply(given_up)
+
+    def _silent_s(self, track: str) -> float:
+        return time.monotonic() - self._part_at.get(track, self._opened_at)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -214,7 +218,8 @@ class LiveTimeline:
                         self._tell_closed(part)
                 case Granted() as granted:
                     # The new owner has a second to show itself.
-                    self._sign_at = time.monotonic()
+                    self._sign_at = self._opened_at = time.monotonic()
+                    self._part_at.clear()
                     self._announcer.acquired(self.key, epoch=granted.epoch, owner=granted.owner)
                 case Ended():
                     self._parts.clear()

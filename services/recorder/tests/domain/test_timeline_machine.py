@@ -51,7 +51,7 @@ class TimelineMachine(RuleBasedStateMachine):
         for fact in facts:
             self.facts.append(fact)
             self.timeline.apply(fact)
-        for fact in self.timeline.stragglers():
+        for fact in self.timeline.stragglers(lambda _: 9.0):
             self.facts.append(fact)
             self.timeline.apply(fact)
 
