@@ -20,7 +20,7 @@ MAX_TRANSCODERS = 16
 _LOOPBACK = "127.0.0.1"
 _PUBLIC_PORTS = ("gateway", "gateway-grpc", "edge", "media")
 _PRIVATE_PORTS = (
-    "nats", "auth", "room", "recorder", "recorder-http", "signaling", "analytics", "prober",
+    "nats", "auth", "room", "recorder", "recorder-http", "signaling", "analytics",
 )  # fmt: skip
 
 
@@ -149,7 +149,12 @@ def first_wave(layout: Layout) -> list[ProcessSpec]:
 
 def second_wave(layout: Layout) -> list[ProcessSpec]:
     """What may come a few seconds later: nothing live needs it."""
-    return [_service(layout, "analytics")]
+    return [_service(layout, "analytics"), _prober(layout)]
+
+
+def _prober(layout: Layout) -> ProcessSpec:
+    argv = (sys.executable, "-m", "odeon_signaling.prober")
+    return ProcessSpec(name="prober", argv=argv, env=_shared_env(layout))
 
 
 def _nats(layout: Layout) -> ProcessSpec:
