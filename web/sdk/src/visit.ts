@@ -1,6 +1,8 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
 import { OdeonClient } from "./client";
-import type { Event, EventLinks } from "./gen/odeon/room/v1/room_pb";
+import { toOdeonError } from "./errors";
+import type { EnterEventResponse, Event, EventLinks } from "./gen/odeon/room/v1/room_pb";
 import type { Traceparent } from "./trace";
 
 /** What an invite was traded for: who one is at the event, and the tokens and addresses. */
@@ -20,6 +22,8 @@ export interface Visit {
   expireTime: Date;
   /** The other links, for hosts. */
   links: EventLinks | undefined;
+  /** Enters again as the same person (EnterOptions.pass); an invite may make somebody new. */
+  accessToken: string;
   /** Calls in the name of this visit. */
   api: OdeonClient;
 }
@@ -29,17 +33,36 @@ export interface EnterOptions {
   /** Event id, without "events/". */
   event: string;
   invite: string;
+  /** Access token of an earlier visit: whoever has one comes back as the same person. */
+  pass?: string | undefined;
   displayName?: string;
   traceparent?: Traceparent | undefined;
   fetch?: typeof globalThis.fetch;
   signal?: AbortSignal;
 }
 
-/** Enters an event with an invite. Fails with an OdeonError when the link no longer works. */
+/** Refusals of a pass after which the invite is tried. */
+const PASS_REFUSED = new Set([Code.Unauthenticated, Code.PermissionDenied, Code.NotFound]);
+
+/**
+ * Enters an event with the pass of an earlier visit, or with an invite. Fails with an
+ * OdeonError when the link no longer works.
+ */
 export async function enterEvent(options: EnterOptions): Promise<Visit> {
+  if (options.pass) {
+    try {
+      return await enterWith(options.pass, options);
+    } catch (thrown) {
+      if (!PASS_REFUSED.has(toOdeonError(thrown).code)) throw thrown;
+    }
+  }
+  return enterWith(options.invite, options);
+}
+
+async function enterWith(credential: string, options: EnterOptions): Promise<Visit> {
   const door = new OdeonClient({
     baseUrl: options.baseUrl,
-    token: options.invite,
+    token: credential,
     traceparent: options.traceparent,
     ...(options.fetch ? { fetch: options.fetch } : {}),
   });
@@ -47,20 +70,32 @@ export async function enterEvent(options: EnterOptions): Promise<Visit> {
     { name: eventName(options.event), displayName: options.displayName ?? "" },
     options.signal ? { signal: options.signal } : {},
   );
+  const accessToken = entered.accessToken || credential;
+  const api = door.with({ token: accessToken, traceparent: undefined });
+  return toVisit(entered, options.baseUrl, accessToken, api);
+}
+
+function toVisit(
+  entered: EnterEventResponse,
+  baseUrl: string,
+  accessToken: string,
+  api: OdeonClient,
+): Visit {
   if (!entered.event) throw new TypeError("EnterEvent answered without an event");
   return {
     event: entered.event,
     role: entered.role,
     identity: entered.identity,
     sessionId: entered.sessionId,
-    stageUrl: entered.stageUrl ? webSocketUrl(entered.stageUrl, options.baseUrl) : undefined,
+    stageUrl: entered.stageUrl ? webSocketUrl(entered.stageUrl, baseUrl) : undefined,
     joinToken: entered.joinToken,
     playlistUrl: entered.playlistUrl,
-    whepUrl: entered.whepUrl && new URL(entered.whepUrl, options.baseUrl).href,
+    whepUrl: entered.whepUrl && new URL(entered.whepUrl, baseUrl).href,
     playbackToken: entered.playbackToken,
     expireTime: entered.expireTime ? timestampDate(entered.expireTime) : new Date(8.64e15),
     links: entered.links,
-    api: door.with({ token: entered.accessToken || options.invite, traceparent: undefined }),
+    accessToken,
+    api,
   };
 }
 

@@ -10,6 +10,11 @@ export type Trouble =
   | "notAllowed"
   | "offline"
   | "full"
+  | "notOpen"
+  | "over"
+  | "banned"
+  | "mutedByHost"
+  | "keyInvalid"
   | "other";
 
 const TROUBLES: Record<string, Trouble> = {
@@ -25,7 +30,16 @@ const TROUBLES: Record<string, Trouble> = {
   NETWORK: "offline",
   UNAVAILABLE: "offline",
   DEADLINE_EXCEEDED: "offline",
+  DATABASE_UNAVAILABLE: "offline",
   ROOM_FULL: "full",
+  NO_NODE_AVAILABLE: "full",
+  EVENT_NOT_OPEN: "notOpen",
+  EVENT_ENDED: "over",
+  PARTICIPANT_BANNED: "banned",
+  PARTICIPANT_REMOVED: "banned",
+  MUTED_BY_HOST: "mutedByHost",
+  API_KEY_INVALID: "keyInvalid",
+  SESSION_REVOKED: "linkRevoked",
   RESOURCE_EXHAUSTED: "full",
 };
 

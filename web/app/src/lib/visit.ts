@@ -1,7 +1,6 @@
 import {
   type Event,
   EventState,
-  enterEvent,
   eventId,
   type OdeonError,
   toOdeonError,
@@ -10,9 +9,9 @@ import {
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useLocation } from "react-router";
-import { baseUrl } from "./config";
 import { expose } from "./debug";
 import { type InvitePage, takeInvite } from "./invite";
+import { enter } from "./pass";
 
 /** How often a page asks whether its event has begun or ended (ms). */
 const WAITING_POLL_MS = 1500;
@@ -28,7 +27,7 @@ export function useVisit(page: InvitePage, event: string) {
   const query = useQuery<Visit, OdeonError>({
     queryKey: ["visit", page, event, invite],
     queryFn: async ({ signal }) => {
-      const visit = await enterEvent({ baseUrl, event, invite: invite ?? "", signal });
+      const visit = await enter({ page, event, invite: invite ?? "", signal });
       expose("visit", visit);
       return visit;
     },
@@ -36,6 +35,7 @@ export function useVisit(page: InvitePage, event: string) {
     retry: (count, error) => toOdeonError(error).retryable && count < 8,
     retryDelay: (attempt) => Math.min(250 * 2 ** attempt, 4000),
     staleTime: Infinity,
+    structuralSharing: false,
     refetchInterval: ({ state }) => (state.data ? untilRenewal(state.data.expireTime) : false),
     refetchIntervalInBackground: true,
   });
@@ -49,12 +49,12 @@ function untilRenewal(expireTime: Date): number | false {
 }
 
 /** The event as it is now; keeps the last known state while the gateway is away. */
-export function useEvent(visit: Visit, invite: string): Event {
+export function useEvent(page: InvitePage, visit: Visit, invite: string): Event {
   const client = useQueryClient();
   const key = ["event", visit.event.name];
   const query = useQuery<Event, OdeonError>({
     queryKey: key,
-    queryFn: () => readEvent(visit, invite),
+    queryFn: () => readEvent(page, visit, invite),
     initialData: visit.event,
     refetchInterval: ({ state }) => pollInterval(state.data ?? visit.event),
     refetchIntervalInBackground: true,
@@ -69,7 +69,7 @@ function pollInterval(event: Event): number | false {
   return event.state === EventState.LIVE ? RUNNING_POLL_MS : WAITING_POLL_MS;
 }
 
-async function readEvent(visit: Visit, invite: string): Promise<Event> {
+async function readEvent(page: InvitePage, visit: Visit, invite: string): Promise<Event> {
   try {
     const { event } = await visit.api.room.getEvent({ name: visit.event.name });
     return event ?? visit.event;
@@ -77,7 +77,7 @@ async function readEvent(visit: Visit, invite: string): Promise<Event> {
     const error = toOdeonError(thrown);
     if (error.retryable) throw error;
     // An access token may have run out, or may not read events: the invite always says.
-    const again = await enterEvent({ baseUrl, event: eventId(visit.event.name), invite });
+    const again = await enter({ page, event: eventId(visit.event.name), invite });
     return again.event;
   }
 }

@@ -1,7 +1,9 @@
 import { CircleCheck, DoorOpen, type LucideIcon, PlugZap, UserX } from "lucide-react";
+import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { Button, buttonClass } from "../ui/Button";
 import { Statement } from "../ui/Trouble";
+import type { Devices } from "./useDevices";
 
 type Ending = "left" | "kicked" | "ended" | "revoked" | "replaced" | "lost";
 
@@ -23,8 +25,16 @@ const ICONS: Record<Ending, LucideIcon> = {
 };
 
 /** The stage is over for this page: why, and where to go from here. */
-export function StageOver(props: { reason: string; watchUrl?: string; again: () => void }) {
+export function StageOver(props: {
+  reason: string;
+  watchUrl?: string;
+  devices: Devices;
+  again: () => void;
+}) {
   const { t } = useTranslation();
+  const { release, retry } = props.devices;
+  // The camera's light goes out with the stage.
+  useEffect(release, [release]);
   const ending = ENDINGS[props.reason] ?? "lost";
   const mayReturn = ending === "left" || ending === "lost" || ending === "replaced";
   return (
@@ -36,7 +46,13 @@ export function StageOver(props: { reason: string; watchUrl?: string; again: () 
       {...(ending === "lost" ? { note: t("trouble.code", { reason: props.reason }) } : {})}
     >
       {mayReturn ? (
-        <Button look="primary" onClick={props.again}>
+        <Button
+          look="primary"
+          onClick={() => {
+            retry();
+            props.again();
+          }}
+        >
           {t("stage.over.again")}
         </Button>
       ) : null}

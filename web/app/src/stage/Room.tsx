@@ -1,7 +1,9 @@
+import type { OdeonError } from "@odeon/sdk";
 import { type Stage, type StageView, TrackSource } from "@odeon/sdk/stage";
 import { RefreshCw } from "lucide-react";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { Notice } from "../ui/Notice";
 import css from "./Room.module.css";
 import { Tiles } from "./Tiles";
 import { type Mutes, Toolbar } from "./Toolbar";
@@ -23,6 +25,7 @@ export function Room(props: {
   const screen = useScreenShare(stage);
   usePublishing(stage, devices);
   const forced = forcedMutes(view, mutes);
+  const refusal = useRefusal(stage);
   return (
     <div className={panel ? css.withPanel : css.alone}>
       <div className={css.stage}>
@@ -32,6 +35,7 @@ export function Room(props: {
             <RefreshCw aria-hidden /> {t("stage.reconnecting")}
           </p>
         ) : null}
+        {refusal ? <Notice error={refusal} /> : null}
         <div className={css.pictures}>
           <Tiles
             stage={stage}
@@ -56,6 +60,20 @@ export function Room(props: {
       {panel}
     </div>
   );
+}
+
+const REFUSAL_SHOWN_MS = 6000;
+
+/** What the stage refused last, for a moment. */
+function useRefusal(stage: Stage): OdeonError | undefined {
+  const [error, setError] = useState<OdeonError>();
+  useEffect(() => stage.on("error", setError), [stage]);
+  useEffect(() => {
+    if (!error) return undefined;
+    const timer = setTimeout(() => setError(undefined), REFUSAL_SHOWN_MS);
+    return () => clearTimeout(timer);
+  }, [error]);
+  return error;
 }
 
 /** A host can mute one too: the server's word counts, where it has spoken. */

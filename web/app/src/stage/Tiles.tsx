@@ -38,7 +38,12 @@ export function Tiles({ stage, view, own }: { stage: Stage; view: StageView; own
   const { t } = useTranslation();
   const tiles = tilesOf(view, own, t("stage.you"));
   return (
-    <div className={css.tiles} data-count={Math.min(tiles.length, 10)} data-testid="tiles">
+    <div
+      className={css.tiles}
+      data-count={Math.min(tiles.length, 10)}
+      data-screen={tiles.some((tile) => tile.source === TrackSource.SCREEN)}
+      data-testid="tiles"
+    >
       {tiles.map((tile) => (
         <TileView key={tile.key} stage={stage} tile={tile} />
       ))}

@@ -14,6 +14,8 @@ export interface Devices {
   chooseMicrophone: (deviceId: string) => void;
   /** Asks again, e.g. after the permission was given. */
   retry: () => void;
+  /** Lets go of both until `retry`. */
+  release: () => void;
 }
 
 interface Chosen {
@@ -81,7 +83,12 @@ export function useDevices(): Devices {
     };
   }, [chosen]);
 
-  useEffect(() => () => stopOthers(tracks.current, {}), []);
+  const release = useCallback(() => {
+    stopOthers(tracks.current, {});
+    tracks.current = {};
+    setOpened({});
+  }, []);
+  useEffect(() => release, [release]);
 
   const choose = useCallback((change: Partial<Chosen>) => {
     setChosen((now) => {
@@ -100,6 +107,7 @@ export function useDevices(): Devices {
     chooseCamera: (camera) => choose({ camera }),
     chooseMicrophone: (microphone) => choose({ microphone }),
     retry: () => choose({}),
+    release,
   };
 }
 

@@ -1,8 +1,10 @@
-import { enterEvent, eventId, type OdeonError, toOdeonError, type Visit } from "@odeon/sdk";
+import { eventId, type OdeonError, toOdeonError, type Visit } from "@odeon/sdk";
 import { Stage, type StageView, TrackSource } from "@odeon/sdk/stage";
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
-import { baseUrl, loadTracer } from "../lib/config";
+import { loadTracer } from "../lib/config";
 import { expose, mark } from "../lib/debug";
+import type { InvitePage } from "../lib/invite";
+import { type Entering, enter as enterEvent } from "../lib/pass";
 import type { Devices } from "./useDevices";
 
 export interface StageEntry {
@@ -19,13 +21,22 @@ export interface StageEntry {
 const TOKEN_FRESH_MS = 60_000;
 
 /** The page's place on the stage. */
-export function useStageEntry(visit: Visit, invite: string): StageEntry {
+export function useStageEntry(page: InvitePage, visit: Visit, invite: string): StageEntry {
   const [stage, setStage] = useState<Stage>();
   const [entering, setEntering] = useState(false);
   const [error, setError] = useState<OdeonError>();
   const current = useRef<Stage | undefined>(undefined);
 
-  useEffect(() => () => current.current?.leave(), []);
+  useEffect(() => {
+    // Fetched before the click, so that the click need not wait for it.
+    void loadTracer();
+    const leave = (): void => current.current?.leave();
+    window.addEventListener("pagehide", leave);
+    return () => {
+      window.removeEventListener("pagehide", leave);
+      leave();
+    };
+  }, []);
 
   const enter = useCallback(
     async (displayName = ""): Promise<boolean> => {
@@ -34,7 +45,9 @@ export function useStageEntry(visit: Visit, invite: string): StageEntry {
       mark("join-click");
       const span = (await loadTracer()).start("join").set("odeon.protocol", "stage");
       try {
-        const ticket = ticketOffice(visit, invite, displayName, span.traceparent);
+        const event = eventId(visit.event.name);
+        const entering = { page, event, invite, displayName, traceparent: span.traceparent };
+        const ticket = ticketOffice(entering, visit.stageUrl ?? "/stage");
         const next = new Stage({ ticket, traceparent: span.traceparent });
         const decoding = span.child("first decoded frame");
         next.on("firstframe", () => {
@@ -56,7 +69,7 @@ export function useStageEntry(visit: Visit, invite: string): StageEntry {
         setEntering(false);
       }
     },
-    [visit, invite],
+    [page, visit, invite],
   );
 
   const leave = useCallback(() => current.current?.leave(), []);
@@ -64,14 +77,12 @@ export function useStageEntry(visit: Visit, invite: string): StageEntry {
 }
 
 /** Gives join tokens: the invite is traded again for each join but a quick second one. */
-function ticketOffice(visit: Visit, invite: string, displayName: string, traceparent: string) {
+function ticketOffice(entering: Entering, usualUrl: string) {
   let last: { url: string; token: string; at: number } | undefined;
   return async () => {
     if (last && performance.now() - last.at < TOKEN_FRESH_MS) return last;
-    const event = eventId(visit.event.name);
-    const entered = await enterEvent({ baseUrl, event, invite, displayName, traceparent });
-    const url = entered.stageUrl ?? visit.stageUrl ?? "/stage";
-    last = { url, token: entered.joinToken, at: performance.now() };
+    const entered = await enterEvent(entering);
+    last = { url: entered.stageUrl ?? usualUrl, token: entered.joinToken, at: performance.now() };
     return last;
   };
 }

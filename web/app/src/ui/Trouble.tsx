@@ -1,10 +1,14 @@
 import {
   Ban,
+  CalendarClock,
   CircleAlert,
+  CircleCheck,
   Clock,
   Hourglass,
+  KeyRound,
   Link2Off,
   type LucideIcon,
+  MicOff,
   SearchX,
   WifiOff,
 } from "lucide-react";
@@ -61,6 +65,11 @@ const ICONS: Record<Trouble, LucideIcon> = {
   notAllowed: Ban,
   offline: WifiOff,
   full: Hourglass,
+  notOpen: CalendarClock,
+  over: CircleCheck,
+  banned: Ban,
+  mutedByHost: MicOff,
+  keyInvalid: KeyRound,
   other: CircleAlert,
 };
 

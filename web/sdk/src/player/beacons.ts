@@ -70,11 +70,10 @@ export class Beacons {
   end(): void {
     if (this.#ended) return;
     this.#switch("idle");
-    this.#add(Beacon_Kind.ENDED, {});
-    this.#ended = true;
     // The page may be gone before a call under way returns; what goes twice counts once.
     this.#sending = false;
-    void this.#send();
+    this.#add(Beacon_Kind.ENDED, {});
+    this.#ended = true;
     clearInterval(this.#timer);
     for (const undo of this.#undo) undo();
   }

@@ -89,8 +89,11 @@ export class PublishConnection {
 
   /** Goes on after the signalling was away: an answer that was due then will never come. */
   resume(): void {
+    const lost = this.pc.connectionState !== "connected";
+    const unanswered = this.#awaitingAnswer;
     this.#awaitingAnswer = false;
-    this.restartIce();
+    if (lost) this.restartIce();
+    else if (unanswered) this.negotiate();
   }
 
   /** Offers what changed, at once or after the answer that is still due. */
@@ -123,6 +126,8 @@ export class PublishConnection {
   }
 
   async #offer(): Promise<void> {
+    // What was published until now is in this offer.
+    this.#dirty = false;
     const offer = await this.pc.createOffer();
     await this.pc.setLocalDescription(offer);
     for (const [source, transceiver] of this.#transceivers) {

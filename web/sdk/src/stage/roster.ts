@@ -34,9 +34,7 @@ export class Roster {
   }
 
   track(track: StageTrack): void {
-    // An update may leave out the media line that was told before.
-    const mid = track.mid || (this.#tracks.get(track.trackId)?.mid ?? "");
-    this.#tracks.set(track.trackId, { ...track, mid });
+    this.#tracks.set(track.trackId, track);
   }
 
   removed(trackId: string): void {

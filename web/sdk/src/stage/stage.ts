@@ -46,8 +46,23 @@ export interface StageEvents {
 /** After these there is no coming back with the same link. */
 const FINAL_REASONS = new Set(["KICKED", "EVENT_ENDED", "REVOKED", "REPLACED"]);
 
-/** Reconnects that fail for this long (ms) end the stage. */
-const GIVE_UP_MS = 120_000;
+/** Refusals that a later attempt may not meet. */
+const PASSING_REASONS = new Set([
+  "NODE_DRAINING",
+  "NO_NODE_AVAILABLE",
+  "UNAVAILABLE",
+  "DEADLINE_EXCEEDED",
+  "DATABASE_BUSY",
+  "DATABASE_UNAVAILABLE",
+  "SESSION_LOST",
+]);
+
+/** Attempts that fail for this long (ms) end it: the first way in, and a way back. */
+const GIVE_UP_ENTERING_MS = 15_000;
+const GIVE_UP_RETURNING_MS = 120_000;
+
+const lost = (): OdeonError =>
+  new OdeonError({ reason: "NETWORK" }, "the connection to the stage was lost");
 
 interface Published {
   track: MediaStreamTrack;
@@ -71,7 +86,7 @@ export class Stage extends Emitter<StageEvents> {
   #channel: StageChannel | undefined;
   #publishing: PublishConnection | undefined;
   #subscribing: SubscribeConnection | undefined;
-  #stopWatching: (() => void)[] = [];
+  #stopWatching: () => void = () => undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #lostAt: number | undefined;
   #sawFrame = false;
@@ -180,7 +195,7 @@ export class Stage extends Emitter<StageEvents> {
       onOpen: () => this.#sendJoin(ticket.token),
       onMessage: (message) => this.#onMessage(message),
       onClose: () => {
-        if (this.#channel === channel) this.#onLost();
+        if (this.#channel === channel) this.#lose(lost());
       },
     });
     this.#channel = channel;
@@ -287,7 +302,7 @@ export class Stage extends Emitter<StageEvents> {
       this.#newPeerConnection,
       (error) => this.#report(error),
     );
-    this.#stopWatching.push(watchIce(connection.pc, () => connection.restartIce()));
+    this.#stopWatching = watchIce(connection.pc, () => connection.restartIce());
     return connection;
   }
 
@@ -299,13 +314,11 @@ export class Stage extends Emitter<StageEvents> {
       () => this.#show({}),
       (error) => this.#report(error),
     );
-    this.#stopWatching.push(watchIce(connection.pc, () => connection.restartIce()));
     this.#subscribing = connection;
   }
 
   #closeConnections(): void {
-    for (const stop of this.#stopWatching) stop();
-    this.#stopWatching = [];
+    this.#stopWatching();
     this.#publishing?.close();
     this.#subscribing?.close();
     this.#publishing = undefined;
@@ -324,25 +337,28 @@ export class Stage extends Emitter<StageEvents> {
       { reason: refusal.reason, metadata: refusal.metadata, domain: "signaling.odeon.live" },
       refusal.message,
     );
-    if (refusal.fatal) this.#fail(error);
-    else this.emit("error", error);
+    if (!refusal.fatal) this.emit("error", error);
+    else if (PASSING_REASONS.has(refusal.reason)) this.#lose(error);
+    else this.#fail(error);
   }
 
   #onClosed(reason: string): void {
     if (FINAL_REASONS.has(reason)) this.#end(reason);
-    else this.#channel?.close();
+    else this.#lose(new OdeonError({ reason }, "the stage connection was closed"));
   }
 
-  #onLost(): void {
+  /** The stage connection is of no more use: another is opened. */
+  #lose(error: OdeonError): void {
+    const channel = this.#channel;
     this.#channel = undefined;
-    if (this.#view.state === "closed") return;
-    this.#retryLater(new OdeonError({ reason: "NETWORK" }, "the connection to the stage was lost"));
+    channel?.close();
+    if (this.#view.state !== "closed") this.#retryLater(error);
   }
 
   #retryLater(error: OdeonError): void {
     const now = performance.now();
     this.#lostAt ??= now;
-    if (now - this.#lostAt > GIVE_UP_MS) {
+    if (now - this.#lostAt > (this.#entered ? GIVE_UP_ENTERING_MS : GIVE_UP_RETURNING_MS)) {
       this.#fail(error);
       return;
     }

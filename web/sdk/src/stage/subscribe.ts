@@ -1,4 +1,5 @@
 import type { ClientMessage } from "./socket";
+import { watchIce } from "./watchdog";
 
 interface Offer {
   sdp: string;
@@ -10,20 +11,20 @@ interface Offer {
  * the newest is answered, with its own revision.
  */
 export class SubscribeConnection {
-  readonly pc: RTCPeerConnection;
+  pc: RTCPeerConnection;
   #waiting: Offer | undefined;
   #newest = -1n;
   #busy = false;
   #closed = false;
+  #stopWatching: () => void = () => undefined;
 
   constructor(
     private readonly send: (message: ClientMessage) => void,
-    newPeerConnection: () => RTCPeerConnection,
+    private readonly newPeerConnection: () => RTCPeerConnection,
     private readonly onChange: () => void,
     private readonly onError: (error: unknown) => void,
   ) {
-    this.pc = newPeerConnection();
-    this.pc.ontrack = () => this.onChange();
+    this.pc = this.#open();
   }
 
   /** Takes an offer unless a newer one was seen. */
@@ -53,6 +54,18 @@ export class SubscribeConnection {
   close(): void {
     this.#closed = true;
     this.#waiting = undefined;
+    this.#release();
+  }
+
+  #open(): RTCPeerConnection {
+    const pc = this.newPeerConnection();
+    pc.ontrack = () => this.onChange();
+    this.#stopWatching = watchIce(pc, () => this.restartIce());
+    return pc;
+  }
+
+  #release(): void {
+    this.#stopWatching();
     this.pc.close();
   }
 
@@ -71,8 +84,20 @@ export class SubscribeConnection {
     }
   }
 
+  /** An offer that does not continue the connection there is begins a new one. */
+  async #accept(sdp: string): Promise<void> {
+    try {
+      await this.pc.setRemoteDescription({ type: "offer", sdp });
+    } catch (error) {
+      if (this.pc.currentRemoteDescription === null) throw error;
+      this.#release();
+      this.pc = this.#open();
+      await this.pc.setRemoteDescription({ type: "offer", sdp });
+    }
+  }
+
   async #answer(offer: Offer): Promise<void> {
-    await this.pc.setRemoteDescription({ type: "offer", sdp: offer.sdp });
+    await this.#accept(offer.sdp);
     const answer = await this.pc.createAnswer();
     await this.pc.setLocalDescription(answer);
     if (offer.revision !== this.#newest) return;

@@ -31,22 +31,30 @@ const NAME_KEY = "odeon.name";
 
 function Guest({ visit, invite }: { visit: Visit; invite: string }) {
   const { t } = useTranslation();
-  const event = useEvent(visit, invite);
+  const event = useEvent("guest", visit, invite);
   const devices = useDevices();
-  const entry = useStageEntry(visit, invite);
+  const entry = useStageEntry("guest", visit, invite);
+  const [wanted, setWanted] = useState<string>();
+  const open = event.state === EventState.WARMUP || event.state === EventState.LIVE;
+  const { enter } = entry;
   useEffect(() => {
     document.title = event.title ? `${event.title} · Odeon` : "Odeon";
   }, [event.title]);
+  useEffect(() => {
+    if (wanted === undefined || !open) return;
+    setWanted(undefined);
+    void enter(wanted);
+  }, [wanted, open, enter]);
 
-  if (!visit.stageUrl) return <TroubleStatement trouble="notAllowed" />;
   if (entry.stage) {
     return (
       <OnStage stage={entry.stage} devices={devices} title={event.title} again={entry.enter} />
     );
   }
   if (event.state === EventState.ENDED) {
-    return <StageOver reason="EVENT_ENDED" again={() => undefined} />;
+    return <StageOver devices={devices} reason="EVENT_ENDED" again={() => undefined} />;
   }
+  if (!visit.stageUrl) return <TroubleStatement trouble="notAllowed" />;
   return (
     <Lobby
       title={event.title || t("common.untitled")}
@@ -55,15 +63,21 @@ function Guest({ visit, invite }: { visit: Visit; invite: string }) {
       aside={<StateBadge state={event.state} />}
     >
       <JoinForm
-        busy={entry.entering}
+        busy={entry.entering || wanted !== undefined}
         error={entry.error}
-        onJoin={(name) => void entry.enter(name)}
+        note={wanted !== undefined && !open ? t("guest.notOpen") : undefined}
+        onJoin={setWanted}
       />
     </Lobby>
   );
 }
 
-function JoinForm(props: { busy: boolean; error: unknown; onJoin: (name: string) => void }) {
+function JoinForm(props: {
+  busy: boolean;
+  error: unknown;
+  note: string | undefined;
+  onJoin: (name: string) => void;
+}) {
   const { t } = useTranslation();
   const [name, setName] = useState(() => localStorage.getItem(NAME_KEY) ?? "");
   const submit = (event: SubmitEvent): void => {
@@ -84,6 +98,11 @@ function JoinForm(props: { busy: boolean; error: unknown; onJoin: (name: string)
         data-testid="display-name"
       />
       {props.error ? <Notice error={props.error} /> : null}
+      {props.note ? (
+        <p className={css.note} role="status">
+          {props.note}
+        </p>
+      ) : null}
       <Button type="submit" look="primary" wide busy={props.busy} data-testid="join">
         {t("guest.join")}
       </Button>
@@ -102,7 +121,7 @@ function OnStage(props: {
   const view = useStageView(stage);
   const rejoin = (): void => void again(localStorage.getItem(NAME_KEY) ?? "");
   if (view.state === "closed") {
-    return <StageOver reason={view.closedReason ?? ""} again={rejoin} />;
+    return <StageOver devices={devices} reason={view.closedReason ?? ""} again={rejoin} />;
   }
   if (!view.admitted) {
     return (

@@ -31,10 +31,12 @@ export function Component() {
 
 /** What a host does with the event as a whole. */
 export interface Direction {
-  busy: "start" | "end" | undefined;
+  busy: "open" | "start" | "end" | undefined;
   error: unknown;
-  start: () => Promise<void>;
-  end: () => Promise<void>;
+  /** Lets media in while the audience still waits. */
+  open: () => Promise<boolean>;
+  start: () => Promise<boolean>;
+  end: () => Promise<boolean>;
 }
 
 function useDirection(visit: Visit): Direction {
@@ -42,16 +44,18 @@ function useDirection(visit: Visit): Direction {
   const [busy, setBusy] = useState<Direction["busy"]>();
   const [error, setError] = useState<unknown>();
   const act = async (
-    what: "start" | "end",
+    what: "open" | "start" | "end",
     call: () => Promise<{ event?: Event | undefined }>,
-  ): Promise<void> => {
+  ): Promise<boolean> => {
     setBusy(what);
     setError(undefined);
     try {
       const { event } = await call();
       if (event) client.setQueryData(["event", visit.event.name], event);
+      return true;
     } catch (thrown) {
       setError(thrown);
+      return false;
     } finally {
       setBusy(undefined);
     }
@@ -60,6 +64,7 @@ function useDirection(visit: Visit): Direction {
   return {
     busy,
     error,
+    open: () => act("open", () => visit.api.room.warmUpEvent({ name })),
     start: () => act("start", () => visit.api.room.startEvent({ name })),
     end: () => act("end", () => visit.api.room.endEvent({ name })),
   };
@@ -67,18 +72,25 @@ function useDirection(visit: Visit): Direction {
 
 function Studio({ visit, invite }: { visit: Visit; invite: string }) {
   const { t } = useTranslation();
-  const event = useEvent(visit, invite);
+  const event = useEvent("studio", visit, invite);
   const devices = useDevices();
-  const entry = useStageEntry(visit, invite);
+  const entry = useStageEntry("studio", visit, invite);
   const direction = useDirection(visit);
   useEffect(() => {
     document.title = `${event.title || t("common.untitled")} · ${t("studio.title")} · Odeon`;
   }, [event.title, t]);
 
-  if (!visit.stageUrl) return <TroubleStatement trouble="notAllowed" />;
   if (event.state === EventState.ENDED) {
-    return <StageOver reason="EVENT_ENDED" again={() => undefined} {...watchUrl(visit)} />;
+    return (
+      <StageOver
+        devices={devices}
+        reason="EVENT_ENDED"
+        again={() => undefined}
+        {...watchUrl(visit)}
+      />
+    );
   }
+  if (!visit.stageUrl) return <TroubleStatement trouble="notAllowed" />;
   if (entry.stage) {
     return (
       <OnStage
@@ -91,15 +103,7 @@ function Studio({ visit, invite }: { visit: Visit; invite: string }) {
       />
     );
   }
-  return (
-    <StudioLobby
-      visit={visit}
-      event={event}
-      devices={devices}
-      entry={entry}
-      direction={direction}
-    />
-  );
+  return <StudioLobby event={event} devices={devices} entry={entry} direction={direction} />;
 }
 
 function watchUrl(visit: Visit): { watchUrl?: string } {
@@ -107,23 +111,23 @@ function watchUrl(visit: Visit): { watchUrl?: string } {
 }
 
 function StudioLobby(props: {
-  visit: Visit;
   event: Event;
   devices: Devices;
   entry: StageEntry;
   direction: Direction;
 }) {
-  const { visit, event, devices, entry, direction } = props;
+  const { event, devices, entry, direction } = props;
   const { t } = useTranslation();
   const live = event.state === EventState.LIVE;
+  /** No media comes in before the warm-up. */
+  const goOnStage = async (): Promise<boolean> => {
+    const closed = event.state === EventState.SCHEDULED;
+    return (!closed || (await direction.open())) && (await entry.enter());
+  };
   const goLive = async (): Promise<void> => {
-    if ((await entry.enter()) && !live) await direction.start();
+    if ((await goOnStage()) && !live) await direction.start();
   };
-  const goBackstage = async (): Promise<void> => {
-    // Media may come in while the audience still waits; being refused this is no hindrance.
-    await visit.api.room.warmUpEvent({ name: event.name }).catch(() => undefined);
-    await entry.enter();
-  };
+
   const error = entry.error ?? direction.error;
   return (
     <Lobby
@@ -138,7 +142,7 @@ function StudioLobby(props: {
           look="live"
           wide
           icon={<Radio aria-hidden />}
-          busy={entry.entering || direction.busy === "start"}
+          busy={entry.entering || direction.busy !== undefined}
           onClick={() => void goLive()}
           data-testid="go-live"
         >
@@ -147,8 +151,8 @@ function StudioLobby(props: {
         {live ? null : (
           <Button
             wide
-            disabled={entry.entering}
-            onClick={() => void goBackstage()}
+            disabled={entry.entering || direction.busy !== undefined}
+            onClick={() => void goOnStage()}
             data-testid="enter-studio"
           >
             {t("studio.enter")}
@@ -170,7 +174,14 @@ function OnStage(props: {
   const { stage, visit, event, devices, direction, again } = props;
   const view = useStageView(stage);
   if (view.state === "closed") {
-    return <StageOver reason={view.closedReason ?? ""} again={again} {...watchUrl(visit)} />;
+    return (
+      <StageOver
+        devices={devices}
+        reason={view.closedReason ?? ""}
+        again={again}
+        {...watchUrl(visit)}
+      />
+    );
   }
   return (
     <Room

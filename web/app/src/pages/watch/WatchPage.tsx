@@ -22,7 +22,7 @@ export function Component() {
 }
 
 function Watch({ visit, invite }: { visit: Visit; invite: string }) {
-  const event = useEvent(visit, invite);
+  const event = useEvent("watch", visit, invite);
   useEffect(() => {
     document.title = event.title ? `${event.title} · Odeon` : "Odeon";
   }, [event.title]);

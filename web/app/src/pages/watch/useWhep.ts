@@ -1,5 +1,5 @@
 import type { OdeonError, Traceparent } from "@odeon/sdk";
-import type { WhepPlayer, WhepState } from "@odeon/sdk/whep";
+import { WhepPlayer, type WhepState } from "@odeon/sdk/whep";
 import { type RefObject, useEffect, useRef, useState } from "react";
 import { loadTracer } from "../../lib/config";
 import { expose, mark } from "../../lib/debug";
@@ -32,6 +32,11 @@ export function useWhep({ video, url, token }: WhepInput): WhepStatus {
   present.current = token;
 
   useEffect(() => {
+    // Fetched before the click that may come.
+    void loadTracer();
+  }, []);
+
+  useEffect(() => {
     const element = video.current;
     if (!url || !element) return undefined;
     let player: WhepPlayer | undefined;
@@ -39,7 +44,7 @@ export function useWhep({ video, url, token }: WhepInput): WhepStatus {
     const update = (change: Partial<WhepStatus>): void => setStatus((s) => ({ ...s, ...change }));
 
     const begin = async (): Promise<void> => {
-      const [{ WhepPlayer }, tracer] = await Promise.all([import("@odeon/sdk/whep"), loadTracer()]);
+      const tracer = await loadTracer();
       if (over) return;
       const span = tracer.start("join").set("odeon.protocol", "whep");
       const traceparent: Traceparent = span.traceparent;
