@@ -1,4 +1,4 @@
-"""The media core of Odeon: the SFU node and the WebRTC client, in Rust behind a thin Python face."""
+"""The media core of Odeon: the SFU node and the WebRTC client, in Rust."""
 
 from odeon_media._core import (
     Client,
@@ -26,21 +26,25 @@ from odeon_media.errors import (
     StateError,
     TransportError,
 )
+from odeon_media.kinds import Codec, MediaKind, SessionKind
 
 __all__ = [
     "Client",
     "ClientEvent",
     "ClientMedia",
     "ClientStats",
+    "Codec",
     "Frame",
     "InvalidArgumentError",
     "InvalidSdpError",
     "LayerStats",
     "LimitError",
     "MediaError",
+    "MediaKind",
     "NodeEvent",
     "NodeStats",
     "NotFoundError",
+    "SessionKind",
     "SessionStats",
     "SfuNode",
     "SlotStats",

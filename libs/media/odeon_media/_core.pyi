@@ -4,11 +4,27 @@ Refusals are raised as the classes of `odeon_media.errors`.
 """
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, Self, final
 
-MediaKind = Literal["audio", "video"]
-SessionKind = Literal["publish", "subscribe", "whep"]
-Codec = Literal["opus", "vp8", "vp9", "h264", "av1"]
+from odeon_media.kinds import Codec, MediaKind, SessionKind
+
+__all__ = [
+    "Client",
+    "ClientEvent",
+    "ClientMedia",
+    "ClientStats",
+    "Frame",
+    "LayerStats",
+    "NodeEvent",
+    "NodeStats",
+    "SessionStats",
+    "SfuNode",
+    "SlotStats",
+    "Subscription",
+    "TrackStats",
+    "__version__",
+    "is_keyframe",
+]
 
 __version__: str
 
@@ -19,7 +35,7 @@ class NodeEvent:
     kind                 fields
     session_connected    created_ns, ice_ns, dtls_ns: ICE and DTLS are up
     first_rtp            first packet received (publish) or sent (subscribe, whep)
-    session_closed       reason: CLIENT_CLOSED, ICE_FAILED, CONSENT_EXPIRED, DTLS_FAILED, NEVER_CONNECTED,
+    session_closed       reason: CLIENT_CLOSED, ICE_FAILED, DTLS_FAILED, CONSENT_EXPIRED,
                          PROTOCOL_ERROR or what was given to close()
     track_published      track, media_kind, codec, layers, mid: first RTP of a track was seen
     track_layers         track, layers: the set of live simulcast layers changed
@@ -145,15 +161,15 @@ class SfuNode:
     """A selective forwarding unit on one UDP port and one thread of its own.
 
     Every method may be called from any thread, blocks for well under a millisecond as a rule, and
-    releases the GIL. Session ids are chosen by the caller, unique within the node, `[A-Za-z0-9_-]{1,64}`.
-    Track ids are made by the node: `<session>.<mid>`.
+    releases the GIL. Session ids are chosen by the caller, unique within the node,
+    `[A-Za-z0-9_-]{1,64}`. Track ids are made by the node: `<session>.<mid>`.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         bind_host: str = "127.0.0.1",
         port: int = 0,
-        advertise: Sequence[str] = (),
+        advertise: Sequence[str] = ...,
         *,
         max_sessions: int = 2000,
         max_tracks_per_session: int = 16,
@@ -164,11 +180,12 @@ class SfuNode:
         initial_estimate_bps: int = 4_000_000,
         slot_us: int = 1000,
         forced_loss: float = 0.0,
-    ) -> None:
+    ) -> Self:
         """Bind `bind_host:port` (0: any free port) and start.
 
-        `advertise` lists the addresses put into candidates, `host` or `host:port` (public address of a NAT);
-        empty means the bound address. Packets for one subscriber are gathered for `slot_us`. `forced_loss` drops that share of outgoing datagrams, for tests.
+        `advertise` lists the addresses put into candidates, `host` or `host:port` (the public
+        address of a NAT); empty means the bound address. Packets for one subscriber are gathered
+        for `slot_us`. `forced_loss` drops that share of outgoing media, for tests.
         Raises TransportError.
         """
 
@@ -181,7 +198,9 @@ class SfuNode:
         participant: str,
         offer_sdp: str,
     ) -> str:
-        """Answer a client's offer (WHIP, a stage publish connection); again with the same session renegotiates.
+        """Answer a client's offer (WHIP, a stage publish connection).
+
+        Again with the same session renegotiates.
 
         Raises InvalidSdpError, InvalidArgumentError, LimitError, StateError.
         """
@@ -195,16 +214,18 @@ class SfuNode:
         hidden: bool = False,
         pinned: bool = False,
     ) -> None:
-        """Open a peer connection towards a subscriber; it gets media once tracks are subscribed and offered.
+        """Open a peer connection towards a subscriber; subscribe and offer to give it media.
 
-        `pinned`: the receiver names its layers and is exempt from bandwidth estimation (transcoder).
+        `pinned`: the receiver names its layers and is exempt from bandwidth estimation.
         `hidden`: does not count as a participant (active speakers, load).
         """
 
-    def subscribe(self, session: str, track: str, *, layer: str | None = None, priority: int = 0) -> Subscription:
+    def subscribe(
+        self, session: str, track: str, *, layer: str | None = None, priority: int = 0
+    ) -> Subscription:
         """Add a track to a subscribe session. Then make_offer(), send it, apply_answer().
 
-        `layer` caps the simulcast layer (pinned sessions: is the layer); None means the best that fits.
+        `layer` caps the simulcast layer (pinned sessions: is the layer); None: the best that fits.
         A higher `priority` gets bandwidth first. Repeating the call changes layer and priority.
         """
 
@@ -212,28 +233,36 @@ class SfuNode:
         """Stop forwarding a track; True when a new offer is needed."""
 
     def make_offer(self, session: str) -> str | None:
-        """The next offer of a subscribe session; None when nothing changed. A newer offer replaces a pending one."""
+        """The next offer of a subscribe session, replacing a pending one; None: nothing changed."""
 
     def apply_answer(self, session: str, sdp: str) -> None:
         """Apply the client's answer to the pending offer. Raises InvalidSdpError, StateError."""
 
     def answer_whep(self, session: str, event: str, participant: str, offer_sdp: str) -> str:
-        """Answer a recvonly offer. Each of its m-lines becomes a slot; fill them with set_slot()."""
+        """Answer a recvonly offer. Its m-lines become slots; fill them with set_slot()."""
 
-    def set_slot(self, session: str, kind: MediaKind, track: str | None, *, index: int = 0, layer: str | None = None) -> None:
+    def set_slot(
+        self,
+        session: str,
+        kind: MediaKind,
+        track: str | None,
+        *,
+        index: int = 0,
+        layer: str | None = None,
+    ) -> None:
         """Put a track into the index-th slot of a kind of a WHEP session; None empties it.
 
         A video slot keeps showing the old track until the new one's keyframe arrived.
         """
 
     def slots(self, session: str) -> list[tuple[str | None, MediaKind, str | None]]:
-        """(mid, kind, track) of a subscribe or whep session, in SDP order; mid is None until offered."""
+        """(mid, kind, track) in SDP order; mid is None until offered."""
 
     def mute(self, track: str, muted: bool) -> None:
         """Forward a track no more, or again (video: from the next keyframe)."""
 
     def add_candidate(self, session: str, candidate: str) -> None:
-        """Add a trickled remote candidate (`candidate:...`; `a=` prefix allowed). mDNS names are ignored."""
+        """Take a trickled candidate (`candidate:...`, with or without `a=`); mDNS is ignored."""
 
     def remote_ice(self, session: str) -> tuple[str, str] | None:
         """(ufrag, pwd) that the client sent last."""
@@ -254,14 +283,14 @@ class SfuNode:
     def stats(self) -> NodeStats: ...
     def tracks(self, event: str | None = None) -> list[TrackStats]: ...
     def poll_events(self, timeout_ms: int, max: int = 256) -> list[NodeEvent]:
-        """Wait for events; an empty list after the timeout or after shutdown(). One reader thread."""
+        """Wait for events; empty after the timeout or after shutdown(). One reader thread."""
 
     def shutdown(self) -> None:
         """Tell all peers goodbye (DTLS close), stop the thread, close the socket. Idempotent."""
 
 @final
 class Frame:
-    """One received encoded frame (video: a whole picture, H.264 as Annex B; audio: one Opus packet)."""
+    """One received frame: a whole encoded picture (H.264 as Annex B) or one Opus packet."""
 
     mid: str
     track: str | None
@@ -277,7 +306,10 @@ class Frame:
     """False: packets were lost before this frame."""
     data: bytes
     capture_time_us: int | None
-    """When the frame was captured, unix µs on the sender's clock, by the last SR; None before the first SR."""
+    """When it was captured: unix µs by the last sender report (None: the sender sends none).
+
+    The first frames wait for the first SR, for 100 ms at most.
+    """
     sr_ntp_us: int | None
     """Unix µs of the last SR, and the RTP time beside it."""
     sr_rtp_time: int | None
@@ -292,8 +324,17 @@ class Frame:
 
 @final
 class ClientEvent:
-    """kind: connected (ice_ns, dtls_ns), keyframe_request (mid, rid), media_added (mid, media_kind, direction),
-    media_changed (mid, direction), bitrate (bps: what the peer or the estimator allows), closed (reason)."""
+    """Something happened to a client.
+
+    kind              fields
+    connected         created_ns, ice_ns, dtls_ns
+    keyframe_request  mid, rid
+    media_added       mid, media_kind, direction, track
+    media_changed     mid, direction
+    bitrate           bps: what the peer can take
+    closed            reason: CLOSED, CLOSED_BY_PEER, ICE_FAILED, ICE_DISCONNECTED, DTLS_FAILED,
+                      PROTOCOL_ERROR
+    """
 
     kind: str
     at_ns: int
@@ -335,29 +376,31 @@ class ClientStats:
 
 @final
 class Client:
-    """A WebRTC client for encoded media with its own UDP socket and thread; all methods are thread-safe."""
+    """A WebRTC client for encoded media with its own UDP socket and thread; thread-safe."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         bind_host: str = "127.0.0.1",
         *,
         max_queued_frames: int = 512,
         max_queued_bytes: int = 64 * 1024 * 1024,
         connect_timeout_ms: int = 15000,
         forced_loss: float = 0.0,
-    ) -> None:
-        """Open a socket on `bind_host`. A queue that overflows drops up to the next keyframe and asks for one."""
+    ) -> Self:
+        """Open a socket. A queue that overflows drops up to the next keyframe and asks for one."""
 
     def create_offer(
         self,
         *,
-        video_codec: Codec | None = "h264",
+        video_codec: Codec | None = ...,
         audio: bool = True,
         direction: Literal["sendonly", "recvonly"] = "sendonly",
         simulcast: Sequence[str] | None = None,
         h264_profile_level_id: str | None = None,
     ) -> str:
-        """Offer one video (if a codec is named; recvonly offers all codecs when `video_codec` is None) and one audio line.
+        """Offer one audio and one video line (H.264 by default).
+
+        With `video_codec=None`, sendonly offers no video and recvonly offers all codecs.
 
         `simulcast`: RIDs, lowest layer first; then send() needs `rid`.
         """
@@ -385,8 +428,8 @@ class Client:
     ) -> bool:
         """Send one encoded frame (H.264 Annex B, VP8, VP9, AV1 temporal unit, one Opus packet).
 
-        `rtp_time` counts 1/90000 s for video and 1/48000 s for audio. `capture_time_us` (unix µs, default now) is
-        what sender reports map RTP time to. False when not yet connected (the frame is dropped).
+        `rtp_time` counts 1/90000 s for video and 1/48000 s for audio. `capture_time_us` (unix µs,
+        default now) is what sender reports map RTP time to. False: not yet connected, dropped.
         """
 
     def stats(self) -> ClientStats: ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from odeon_media import Client, SfuNode
 from odeon_testkit.rtc import Events
 

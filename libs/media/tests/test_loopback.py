@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 
 import av
 import pytest
-
 from odeon_media import (
     Client,
     Frame,
@@ -23,7 +23,9 @@ from odeon_testkit.rtc import HEIGHT, WIDTH, Events, Publisher, wait_for
 NewClient = Callable[..., Client]
 
 
-def publish(node: SfuNode, client: Client, session: str = "pub", participant: str = "alice", **offer: object) -> None:
+def publish(
+    node: SfuNode, client: Client, session: str = "pub", participant: str = "alice", **offer: object
+) -> None:
     answer = node.answer_publish(session, "ev", participant, client.create_offer(**offer))  # type: ignore[arg-type]
     client.set_answer(answer)
     wait_for(lambda: client.connected, "the publisher to connect")
@@ -38,7 +40,20 @@ def subscribe_all(node: SfuNode, client: Client, session: str = "sub", **options
     node.apply_answer(session, client.accept_offer(offer))
 
 
-def receive(client: Client, seconds: float) -> list[Frame]:
+def receive(client: Client, pictures: int) -> list[Frame]:
+    """Receive until so many video frames came."""
+    frames: list[Frame] = []
+
+    def enough() -> bool:
+        frames.extend(client.recv(50))
+        return sum(frame.kind == "video" for frame in frames) >= pictures
+
+    wait_for(enough, f"{pictures} pictures", 30)
+    return frames
+
+
+def receive_for(client: Client, seconds: float) -> list[Frame]:
+    """Receive for a while, to see that something does not come."""
     frames: list[Frame] = []
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -57,12 +72,12 @@ def test_encoded_media_reaches_a_pinned_subscriber_whole_decodable_and_with_its_
         events.until("track_published", media_kind="audio")
         subscribe_all(node, receiver, hidden=True, pinned=True)
         wait_for(lambda: receiver.connected, "the subscriber to connect")
-        frames = receive(receiver, 2.0)
+        frames = receive(receiver, 60)
         started_us = publisher.started_us
 
     video = [frame for frame in frames if frame.kind == "video"]
     audio = [frame for frame in frames if frame.kind == "audio"]
-    assert len(video) >= 45 and len(audio) >= 80
+    assert len(audio) >= 60
     assert video[0].keyframe and {frame.codec for frame in video} == {codec}
     decoder = av.CodecContext.create({"h264": "h264", "vp8": "vp8"}[codec], "r")
     assert isinstance(decoder, av.VideoCodecContext)
@@ -71,12 +86,10 @@ def test_encoded_media_reaches_a_pinned_subscriber_whole_decodable_and_with_its_
     assert (pictures[0].width, pictures[0].height) == (WIDTH, HEIGHT)
     for stream, rate in ((video, 90_000), (audio, 48_000)):
         assert all(frame.contiguous for frame in stream[1:])
-        steps = {b.rtp_time - a.rtp_time for a, b in zip(stream, stream[1:], strict=False)}
+        steps = {b.rtp_time - a.rtp_time for a, b in itertools.pairwise(stream)}
         assert steps == {3000 if rate == 90_000 else 960}
-        mapped = [frame for frame in stream if frame.capture_time_us is not None]
-        assert len(mapped) >= len(stream) - 5, "a report comes with the first packets"
-        for frame in mapped:
-            assert frame.capture_time_us is not None
+        for frame in stream:
+            assert frame.capture_time_us is not None, "a report comes with the first packets"
             since_start = frame.capture_time_us - started_us
             step_us = 1_000_000 / 30 if rate == 90_000 else 20_000
             assert abs(since_start / step_us - round(since_start / step_us)) * step_us < 2_000
@@ -92,16 +105,10 @@ def test_a_new_subscriber_gets_a_keyframe_at_once_because_the_publisher_is_asked
         time.sleep(0.3)  # the encoder's next own keyframe is 100 s away
         started = time.monotonic()
         subscribe_all(node, receiver)
-        first = next(f for f in iter_frames(receiver) if f.kind == "video")
+        first = next(f for f in receive(receiver, 1) if f.kind == "video")
         assert first.keyframe
         assert time.monotonic() - started < 2
         assert publisher.keyframe_requests >= 1
-
-
-def iter_frames(client: Client) -> list[Frame]:
-    frames: list[Frame] = []
-    wait_for(lambda: bool(frames.extend(client.recv(100)) or any(f.kind == "video" for f in frames)), "a video frame")
-    return frames
 
 
 def test_events_carry_the_times_of_ice_and_dtls_and_the_first_packet(
@@ -118,7 +125,9 @@ def test_events_carry_the_times_of_ice_and_dtls_and_the_first_packet(
     assert first.at_ns < time.monotonic_ns()
 
 
-def test_whep_slots_show_and_switch_tracks_in_one_stream(node: SfuNode, events: Events, new_client: NewClient) -> None:
+def test_whep_slots_show_and_switch_tracks_in_one_stream(
+    node: SfuNode, events: Events, new_client: NewClient
+) -> None:
     alice, bob, viewer = new_client(), new_client(), new_client()
     publish(node, alice, "pa", "alice")
     publish(node, bob, "pb", "bob")
@@ -126,17 +135,19 @@ def test_whep_slots_show_and_switch_tracks_in_one_stream(node: SfuNode, events: 
     viewer.set_answer(node.answer_whep("viewer", "ev", "", offer))
     with Publisher(alice), Publisher(bob):
         tracks = {
-            name: events.until("track_published", session=name, media_kind="video").track for name in ("pa", "pb")
+            name: events.until("track_published", session=name, media_kind="video").track
+            for name in ("pa", "pb")
         }
         node.set_slot("viewer", "video", tracks["pa"])
         events.until("slot_changed", session="viewer", track=tracks["pa"])
-        before = receive(viewer, 0.7)
+        before = receive(viewer, 20)
         node.set_slot("viewer", "video", tracks["pb"])
         events.until("slot_changed", session="viewer", track=tracks["pb"])
-        after = receive(viewer, 0.7)
+        after = receive(viewer, 20)
     frames = before + after
-    assert len(before) > 10 and len(after) > 10
-    assert [f.seq_last + 1 for f in frames][:-1] == [f.seq_first for f in frames[1:]], "one unbroken sequence"
+    assert [f.seq_last + 1 for f in frames][:-1] == [f.seq_first for f in frames[1:]], (
+        "one unbroken sequence"
+    )
     times = [f.rtp_time for f in frames]
     assert times == sorted(set(times))
     assert sum(f.keyframe for f in after) >= 1
@@ -153,8 +164,7 @@ def test_lost_packets_are_recovered_by_retransmission(new_client: NewClient) -> 
             events.until("track_published", media_kind="video")
             subscribe_all(node, receiver, pinned=True)
             wait_for(lambda: receiver.connected, "the subscriber to connect")
-            video = [frame for frame in receive(receiver, 3.0) if frame.kind == "video"]
-        assert len(video) > 60
+            video = [frame for frame in receive(receiver, 90) if frame.kind == "video"]
         broken = sum(not frame.contiguous for frame in video[1:])
         assert broken <= 2, f"{broken} breaks in {len(video)} frames at 5 % loss on both ways"
     finally:
@@ -170,12 +180,12 @@ def test_muting_stops_a_track_and_unmuting_restarts_it_with_a_keyframe(
         track = events.until("track_published", media_kind="video").track
         assert track is not None
         subscribe_all(node, receiver)
-        iter_frames(receiver)
+        receive(receiver, 1)
         node.mute(track, True)
-        receive(receiver, 0.3)
-        assert not [f for f in receive(receiver, 0.4) if f.kind == "video"]
+        receive_for(receiver, 0.3)
+        assert not [f for f in receive_for(receiver, 0.4) if f.kind == "video"]
         node.mute(track, False)
-        again = [f for f in iter_frames(receiver) if f.kind == "video"]
+        again = [f for f in receive(receiver, 1) if f.kind == "video"]
         assert again[0].keyframe and again[0].contiguous
 
 
@@ -196,14 +206,19 @@ def test_a_subscription_can_be_dropped_and_another_reuses_its_line(
             assert offer is not None
             node.apply_answer("sub", receiver.accept_offer(offer))
             if track == one:
-                assert iter_frames(receiver)[0].track == one
+                assert any(f.track == one for f in receive(receiver, 1))
                 assert node.unsubscribe("sub", one)
-        wait_for(lambda: any(f.track == two and f.kind == "video" for f in receiver.recv(50)), "the second track")
+        wait_for(
+            lambda: any(f.track == two and f.kind == "video" for f in receiver.recv(50)),
+            "the second track",
+        )
         assert len(node.slots("sub")) == 1
         assert node.make_offer("sub") is None, "nothing changed since"
 
 
-def test_leaving_is_told_to_both_sides(node: SfuNode, events: Events, new_client: NewClient) -> None:
+def test_leaving_is_told_to_both_sides(
+    node: SfuNode, events: Events, new_client: NewClient
+) -> None:
     sender = new_client()
     publish(node, sender)
     with Publisher(sender):
@@ -228,12 +243,11 @@ def test_ice_restarts_of_both_kinds_keep_the_media_flowing(
     with Publisher(sender):
         events.until("track_published", media_kind="video")
         subscribe_all(node, receiver)
-        iter_frames(receiver)
+        receive(receiver, 1)
         before = node.local_ice("sub")
         node.apply_answer("sub", receiver.accept_offer(node.ice_restart("sub")))
         assert node.local_ice("sub") != before
-        receive(receiver, 0.5)
-        assert len(receive(receiver, 1.0)) > 20
+        receive(receiver, 40)
     fragment = "a=ice-ufrag:abcdefgh\r\na=ice-pwd:0123456789012345678901234\r\n"
     answer = node.ice_restart("pub", fragment)
     assert "a=ice-ufrag:" in answer and "a=candidate:" in answer
@@ -249,13 +263,29 @@ def test_refusals_have_a_class_and_a_stable_reason(node: SfuNode, new_client: Ne
             call()
         return str(getattr(refusal.value, "reason"))  # noqa: B009
 
-    assert reason(InvalidSdpError, lambda: node.answer_publish("p", "e", "a", "x" * (1 << 20))) == "SDP_TOO_LARGE"
-    assert reason(InvalidSdpError, lambda: node.answer_publish("p", "e", "a", "garbage")) == "SDP_NO_MEDIA"
-    assert reason(InvalidSdpError, lambda: node.answer_publish("p", "e", "a", "v=0\nm=audio 9 x 0\n"))
-    assert reason(InvalidArgumentError, lambda: node.answer_publish("a b", "e", "a", offer)) == "INVALID_SESSION_ID"
+    assert (
+        reason(InvalidSdpError, lambda: node.answer_publish("p", "e", "a", "x" * (1 << 20)))
+        == "SDP_TOO_LARGE"
+    )
+    assert (
+        reason(InvalidSdpError, lambda: node.answer_publish("p", "e", "a", "garbage"))
+        == "SDP_NO_MEDIA"
+    )
+    assert reason(
+        InvalidSdpError, lambda: node.answer_publish("p", "e", "a", "v=0\nm=audio 9 x 0\n")
+    )
+    assert (
+        reason(InvalidArgumentError, lambda: node.answer_publish("a b", "e", "a", offer))
+        == "INVALID_SESSION_ID"
+    )
     node.answer_publish("pub", "ev", "alice", offer)
-    assert reason(StateError, lambda: node.answer_publish("pub", "other", "alice", offer)) == "SESSION_EXISTS"
-    assert reason(StateError, lambda: node.open_subscriber("pub", "ev", "alice")) == "SESSION_EXISTS"
+    assert (
+        reason(StateError, lambda: node.answer_publish("pub", "other", "alice", offer))
+        == "SESSION_EXISTS"
+    )
+    assert (
+        reason(StateError, lambda: node.open_subscriber("pub", "ev", "alice")) == "SESSION_EXISTS"
+    )
     assert reason(StateError, lambda: node.make_offer("pub")) == "WRONG_SESSION_KIND"
     assert reason(NotFoundError, lambda: node.make_offer("nobody")) == "SESSION_NOT_FOUND"
     node.open_subscriber("sub", "ev2", "bob")
@@ -263,7 +293,10 @@ def test_refusals_have_a_class_and_a_stable_reason(node: SfuNode, new_client: Ne
     track = node.tracks("ev")[0].track
     assert reason(StateError, lambda: node.subscribe("sub", track)) == "TRACK_OF_OTHER_EVENT"
     assert reason(StateError, lambda: node.apply_answer("sub", offer)) == "NO_PENDING_OFFER"
-    assert reason(InvalidArgumentError, lambda: node.add_candidate("pub", "candidate:garbage")) == "INVALID_CANDIDATE"
+    assert (
+        reason(InvalidArgumentError, lambda: node.add_candidate("pub", "candidate:garbage"))
+        == "INVALID_CANDIDATE"
+    )
     node.add_candidate("pub", "candidate:1 1 udp 2130706431 192.0.2.7 5000 typ host")
     node.add_candidate("pub", "candidate:1 1 udp 2130706431 0a1b.local 5000 typ host")
 
@@ -274,7 +307,9 @@ def test_refusals_have_a_class_and_a_stable_reason(node: SfuNode, new_client: Ne
     assert reason(LimitError, flood) == "TOO_MANY_CANDIDATES"
     small = SfuNode(max_sessions=1)
     small.open_subscriber("one", "ev", "a")
-    assert reason(LimitError, lambda: small.open_subscriber("two", "ev", "b")) == "TOO_MANY_SESSIONS"
+    assert (
+        reason(LimitError, lambda: small.open_subscriber("two", "ev", "b")) == "TOO_MANY_SESSIONS"
+    )
     small.shutdown()
     assert reason(StateError, lambda: small.open_subscriber("three", "ev", "c")) == "CLOSED"
 
@@ -287,8 +322,8 @@ def test_one_frame_for_one_subscriber_leaves_in_few_sends(
     with Publisher(sender):
         events.until("track_published", media_kind="video")
         subscribe_all(node, receiver, pinned=True)
-        iter_frames(receiver)
-        receive(receiver, 1.0)
+        receive(receiver, 1)
+        receive(receiver, 30)
     stats = node.stats()
     assert stats.egress_errors == 0
     assert stats.egress_calls < stats.egress_packets

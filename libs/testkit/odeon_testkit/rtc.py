@@ -11,7 +11,6 @@ from typing import Self
 
 import av
 import numpy as np
-
 from odeon_media import Client, NodeEvent, SfuNode
 
 PATIENCE_S = 10.0
@@ -39,7 +38,9 @@ class Events:
             for event in self.seen:
                 if event.kind == kind and all(getattr(event, k) == v for k, v in wanted.items()):
                     return event
-            assert time.monotonic() < deadline, f"no {kind} {wanted} in {[e.kind for e in self.seen]}"
+            assert time.monotonic() < deadline, (
+                f"no {kind} {wanted} in {[e.kind for e in self.seen]}"
+            )
             self.seen.extend(self._node.poll_events(100))
 
 
@@ -52,7 +53,10 @@ class VideoSource:
 
     def __init__(self, codec: str = "h264") -> None:
         name, options = {
-            "h264": ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}),
+            "h264": (
+                "libx264",
+                {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"},
+            ),
             "vp8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
         }[codec]
         encoder = av.CodecContext.create(name, "w")
@@ -90,7 +94,9 @@ class AudioSource:
         """The next packet; empty while the encoder fills."""
         at = np.arange(self._count * SAMPLES, (self._count + 1) * SAMPLES)
         tone = (np.sin(at * 2 * np.pi * 440 / 48_000) * 8000).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(np.repeat(tone, 2)[None, :], format="s16", layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            np.repeat(tone, 2)[None, :], format="s16", layout="stereo"
+        )
         frame.sample_rate, frame.pts = 48_000, self._count * SAMPLES
         self._count += 1
         return b"".join(bytes(packet) for packet in self._encoder.encode(frame))
@@ -112,7 +118,12 @@ class Publisher:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -127,7 +138,9 @@ class Publisher:
                 wants_keyframe |= event.kind == "keyframe_request"
                 self.keyframe_requests += event.kind == "keyframe_request"
             while video < elapsed * FPS:
-                self._send(self._video_mid, self._video.next(keyframe=wants_keyframe), video * 3000, 90_000)
+                self._send(
+                    self._video_mid, self._video.next(keyframe=wants_keyframe), video * 3000, 90_000
+                )
                 wants_keyframe = False
                 video += 1
             while audio < elapsed * 50:
@@ -138,4 +151,6 @@ class Publisher:
         if payload:
             captured = self.started_us + rtp_time * 1_000_000 // rate
             level = -20 if rate == 48_000 else None
-            self._client.send(mid, payload, rtp_time=rtp_time, capture_time_us=captured, audio_level=level)
+            self._client.send(
+                mid, payload, rtp_time=rtp_time, capture_time_us=captured, audio_level=level
+            )

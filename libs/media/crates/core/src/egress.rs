@@ -58,7 +58,11 @@ impl Batch {
     pub fn push(&mut self, destination: SocketAddr, datagram: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(datagram);
-        self.segments.push(Segment { destination, start, length: datagram.len() });
+        self.segments.push(Segment {
+            destination,
+            start,
+            length: datagram.len(),
+        });
     }
 
     /// True when nothing waits.
@@ -79,8 +83,12 @@ impl Batch {
             let head = self.segments[first];
             let last = self.segments[first + count - 1];
             let bytes = &self.bytes[head.start..last.start + last.length];
-            let run =
-                Run { destination: head.destination, bytes, segment: head.length, count };
+            let run = Run {
+                destination: head.destination,
+                bytes,
+                segment: head.length,
+                count,
+            };
             self.counters.calls += 1;
             self.counters.packets += count as u64;
             self.counters.bytes += bytes.len() as u64;
@@ -123,7 +131,8 @@ mod tests {
 
     impl Egress for Sent {
         fn send(&mut self, run: Run<'_>) -> bool {
-            self.0.push((run.destination.port(), run.segment, run.count));
+            self.0
+                .push((run.destination.port(), run.segment, run.count));
             true
         }
     }
@@ -147,7 +156,10 @@ mod tests {
     fn equal_datagrams_to_one_destination_leave_in_one_call_and_the_last_may_be_shorter() {
         let (sent, counters) = flush(&[(1, 1100), (1, 1100), (1, 1100), (1, 300)]);
         assert_eq!(sent, [(1, 1100, 4)]);
-        assert_eq!((counters.calls, counters.packets, counters.bytes), (1, 4, 3600));
+        assert_eq!(
+            (counters.calls, counters.packets, counters.bytes),
+            (1, 4, 3600)
+        );
     }
 
     #[test]

@@ -173,8 +173,9 @@ impl Session {
         for slot in self.slots.iter_mut().filter(|slot| !slot.declared) {
             let Some(mid) = slot.mid else { continue };
             let mut api = self.rtc.direct_api();
-            while let Some((ssrc, rtx)) =
-                api.stream_tx_by_mid(mid, None).map(|stream| (stream.ssrc(), stream.rtx()))
+            while let Some((ssrc, rtx)) = api
+                .stream_tx_by_mid(mid, None)
+                .map(|stream| (stream.ssrc(), stream.rtx()))
             {
                 if slot.ssrc.is_none() {
                     slot.ssrc = Some(ssrc);
@@ -191,7 +192,9 @@ impl Session {
             if let (Some(ssrc), Some(mid)) = (slot.ssrc, slot.mid)
                 && self.rtc.media(mid).is_some()
             {
-                self.rtc.direct_api().declare_stream_tx(ssrc, slot.rtx, mid, None);
+                self.rtc
+                    .direct_api()
+                    .declare_stream_tx(ssrc, slot.rtx, mid, None);
             }
         }
     }
@@ -211,9 +214,15 @@ impl Session {
 }
 
 /// A str0m instance set up for forwarding.
-pub(crate) fn build_rtc(config: &NodeConfig, cert: &str0m::config::DtlsCert, bwe: bool, now: Instant) -> Rtc {
+pub(crate) fn build_rtc(
+    config: &NodeConfig,
+    cert: &str0m::config::DtlsCert,
+    bwe: bool,
+    now: Instant,
+) -> Rtc {
     let estimate = bwe.then(|| str0m::bwe::Bitrate::from(config.initial_estimate_bps));
     let mut rtc = Rtc::builder()
+        .set_crypto_provider(crate::dtls::crypto())
         .set_rtp_mode(true)
         .set_ice_lite(true)
         .set_dtls_cert(cert.clone())

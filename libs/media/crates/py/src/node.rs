@@ -75,7 +75,9 @@ impl SfuNode {
             forced_loss,
         };
         let started = py.detach(|| NodeHandle::start(settings));
-        Ok(Self { node: started.map_err(|error| raise(py, &error))? })
+        Ok(Self {
+            node: started.map_err(|error| raise(py, &error))?,
+        })
     }
 
     #[getter]
@@ -92,7 +94,11 @@ impl SfuNode {
         offer_sdp: String,
     ) -> PyResult<String> {
         self.call(py, move |sfu, now| {
-            let owner = Owner { session: &session, event: &event, participant: &participant };
+            let owner = Owner {
+                session: &session,
+                event: &event,
+                participant: &participant,
+            };
             sfu.answer_publish(now, owner, &offer_sdp)
         })
     }
@@ -108,7 +114,11 @@ impl SfuNode {
         pinned: bool,
     ) -> PyResult<()> {
         self.call(py, move |sfu, now| {
-            let owner = Owner { session: &session, event: &event, participant: &participant };
+            let owner = Owner {
+                session: &session,
+                event: &event,
+                participant: &participant,
+            };
             sfu.open_subscriber(now, owner, hidden, pinned)
         })
     }
@@ -122,9 +132,14 @@ impl SfuNode {
         layer: Option<String>,
         priority: i32,
     ) -> PyResult<Subscription> {
-        let work = move |sfu: &mut Sfu, now| sfu.subscribe(now, &session, &track, layer.as_deref(), priority);
+        let work = move |sfu: &mut Sfu, now| {
+            sfu.subscribe(now, &session, &track, layer.as_deref(), priority)
+        };
         let subscription = self.call(py, work)?;
-        Ok(Subscription { mid: subscription.mid, needs_offer: subscription.needs_offer })
+        Ok(Subscription {
+            mid: subscription.mid,
+            needs_offer: subscription.needs_offer,
+        })
     }
 
     fn unsubscribe(&self, py: Python<'_>, session: String, track: String) -> PyResult<bool> {
@@ -148,7 +163,11 @@ impl SfuNode {
         offer_sdp: String,
     ) -> PyResult<String> {
         self.call(py, move |sfu, now| {
-            let owner = Owner { session: &session, event: &event, participant: &participant };
+            let owner = Owner {
+                session: &session,
+                event: &event,
+                participant: &participant,
+            };
             sfu.answer_whep(now, owner, &offer_sdp)
         })
     }
@@ -165,15 +184,30 @@ impl SfuNode {
     ) -> PyResult<()> {
         let kind = kind_of(py, kind)?;
         self.call(py, move |sfu, now| {
-            sfu.set_slot(now, &session, kind, index, track.as_deref(), layer.as_deref())
+            sfu.set_slot(
+                now,
+                &session,
+                kind,
+                index,
+                track.as_deref(),
+                layer.as_deref(),
+            )
         })
     }
 
     #[allow(clippy::type_complexity)]
-    fn slots(&self, py: Python<'_>, session: String) -> PyResult<Vec<(Option<String>, &'static str, Option<String>)>> {
+    fn slots(
+        &self,
+        py: Python<'_>,
+        session: String,
+    ) -> PyResult<Vec<(Option<String>, &'static str, Option<String>)>> {
         let slots = self.call(py, move |sfu, _| sfu.slots(&session))?;
         let convert = |slot: odeon_media_core::SlotInfo| {
-            (slot.mid, slot.kind.name(), slot.track.map(|track| track.to_string()))
+            (
+                slot.mid,
+                slot.kind.name(),
+                slot.track.map(|track| track.to_string()),
+            )
         };
         Ok(slots.into_iter().map(convert).collect())
     }
@@ -195,8 +229,15 @@ impl SfuNode {
     }
 
     #[pyo3(signature = (session, sdpfrag=None))]
-    fn ice_restart(&self, py: Python<'_>, session: String, sdpfrag: Option<String>) -> PyResult<String> {
-        self.call(py, move |sfu, now| sfu.ice_restart(now, &session, sdpfrag.as_deref()))
+    fn ice_restart(
+        &self,
+        py: Python<'_>,
+        session: String,
+        sdpfrag: Option<String>,
+    ) -> PyResult<String> {
+        self.call(py, move |sfu, now| {
+            sfu.ice_restart(now, &session, sdpfrag.as_deref())
+        })
     }
 
     #[pyo3(signature = (session, reason="CLOSED"))]
@@ -207,7 +248,9 @@ impl SfuNode {
 
     fn stats(&self, py: Python<'_>) -> PyResult<NodeStats> {
         let report = py.detach(|| self.node.stats());
-        Ok(convert::node_stats(report.map_err(|error| raise(py, &error))?))
+        Ok(convert::node_stats(
+            report.map_err(|error| raise(py, &error))?,
+        ))
     }
 
     #[pyo3(signature = (event=None))]
@@ -218,9 +261,16 @@ impl SfuNode {
 
     #[pyo3(signature = (timeout_ms, max=256))]
     fn poll_events(&self, py: Python<'_>, timeout_ms: u64, max: usize) -> Vec<NodeEvent> {
-        let (events, dropped) = py.detach(|| self.node.poll_events(Duration::from_millis(timeout_ms), max));
+        let (events, dropped) = py.detach(|| {
+            self.node
+                .poll_events(Duration::from_millis(timeout_ms), max)
+        });
         let lost = (dropped > 0).then(|| convert::dropped_events(dropped));
-        events.into_iter().map(convert::node_event).chain(lost).collect()
+        events
+            .into_iter()
+            .map(convert::node_event)
+            .chain(lost)
+            .collect()
     }
 
     fn shutdown(&self, py: Python<'_>) {

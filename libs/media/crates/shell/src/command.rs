@@ -60,8 +60,16 @@ struct State<T> {
 
 impl<T> Inbox<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let state = State { items: VecDeque::new(), dropped: 0, closed: false };
-        Self { state: Mutex::new(state), filled: Condvar::new(), capacity: capacity.max(1) }
+        let state = State {
+            items: VecDeque::new(),
+            dropped: 0,
+            closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            capacity: capacity.max(1),
+        }
     }
 
     /// Adds items; what does not fit is counted.
@@ -86,7 +94,8 @@ impl<T> Inbox<T> {
 
     /// Waits for items; answers them and how many were dropped since the last call.
     pub(crate) fn take(&self, timeout: Duration, max: usize) -> (Vec<T>, u64) {
-        let waiting = |state: &mut State<T>| state.items.is_empty() && state.dropped == 0 && !state.closed;
+        let waiting =
+            |state: &mut State<T>| state.items.is_empty() && state.dropped == 0 && !state.closed;
         let (mut state, _) = self
             .filled
             .wait_timeout_while(self.lock(), timeout, waiting)

@@ -72,7 +72,9 @@ impl NodeHandle {
     /// Binds and starts.
     pub fn start(settings: NodeSettings) -> Result<Self, MediaError> {
         let socket = bind(&settings.bind_host, settings.port)?;
-        let bound = socket.local_addr().map_err(|error| transport(&error.to_string()))?;
+        let bound = socket
+            .local_addr()
+            .map_err(|error| transport(&error.to_string()))?;
         let mut core = settings.core.clone();
         core.advertise = advertised(&settings.advertise, bound)?;
         let sfu = Sfu::new(core, wall_clock())?;
@@ -96,7 +98,13 @@ impl NodeHandle {
             .name("odeon-sfu".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| transport(&error.to_string()))?;
-        Ok(Self { commands, events, busy_ns, thread: Mutex::new(Some(thread)), port: bound.port() })
+        Ok(Self {
+            commands,
+            events,
+            busy_ns,
+            thread: Mutex::new(Some(thread)),
+            port: bound.port(),
+        })
     }
 
     /// The UDP port.
@@ -109,13 +117,17 @@ impl NodeHandle {
         &self,
         work: impl FnOnce(&mut Sfu, Instant) -> R + Send + 'static,
     ) -> Result<R, MediaError> {
-        self.commands.call(move |shard, now| work(&mut shard.sfu, now))
+        self.commands
+            .call(move |shard, now| work(&mut shard.sfu, now))
     }
 
     /// Statistics.
     pub fn stats(&self) -> Result<NodeReport, MediaError> {
         let stats = self.call(|sfu, now| sfu.stats(now))?;
-        Ok(NodeReport { stats, busy_ns: self.busy_ns.load(Ordering::Relaxed) })
+        Ok(NodeReport {
+            stats,
+            busy_ns: self.busy_ns.load(Ordering::Relaxed),
+        })
     }
 
     /// Waits for events.
@@ -125,7 +137,11 @@ impl NodeHandle {
 
     /// Ends all sessions and the thread.
     pub fn shutdown(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(thread) = thread else { return };
         let _ = self.commands.call(|shard, now| {
             shard.sfu.close_all(now, "SHUTDOWN");
@@ -165,7 +181,8 @@ impl Worker {
             self.pass_time();
             self.publish();
             let end = Instant::now();
-            self.busy_ns.fetch_add((end - start).as_nanos() as u64, Ordering::Relaxed);
+            self.busy_ns
+                .fetch_add((end - start).as_nanos() as u64, Ordering::Relaxed);
             if self.shard.stop {
                 break;
             }
@@ -187,8 +204,12 @@ impl Worker {
     /// Takes what arrived; true when there may be more.
     fn receive(&mut self, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_BATCH {
-            let Ok((length, from)) = self.socket.recv_from(buffer) else { return false };
-            self.shard.sfu.handle_datagram(Instant::now(), from, &buffer[..length]);
+            let Ok((length, from)) = self.socket.recv_from(buffer) else {
+                return false;
+            };
+            self.shard
+                .sfu
+                .handle_datagram(Instant::now(), from, &buffer[..length]);
         }
         true
     }
@@ -209,15 +230,30 @@ impl Worker {
 
     fn flush(&mut self) {
         self.flush_at = None;
-        let Self { shard, socket, loss, segmentation, .. } = self;
-        shard.sfu.flush(Instant::now(), &mut SocketEgress { socket, loss, segmentation });
+        let Self {
+            shard,
+            socket,
+            loss,
+            segmentation,
+            ..
+        } = self;
+        shard.sfu.flush(
+            Instant::now(),
+            &mut SocketEgress {
+                socket,
+                loss,
+                segmentation,
+            },
+        );
     }
 
     fn publish(&mut self) {
         let mut first = self.shard.sfu.poll_event();
         if first.is_some() {
             let sfu = &mut self.shard.sfu;
-            self.events.extend(std::iter::from_fn(|| first.take().or_else(|| sfu.poll_event())));
+            self.events.extend(std::iter::from_fn(|| {
+                first.take().or_else(|| sfu.poll_event())
+            }));
         }
     }
 
@@ -238,7 +274,8 @@ fn advertised(names: &[String], bound: SocketAddr) -> Result<Vec<SocketAddr>, Me
     if names.is_empty() {
         let reachable = if bound.ip().is_unspecified() {
             // No packet is sent: connecting a UDP socket only chooses a route.
-            local_address_towards(SocketAddr::from(([192, 0, 2, 1], 9))).unwrap_or([127, 0, 0, 1].into())
+            local_address_towards(SocketAddr::from(([192, 0, 2, 1], 9)))
+                .unwrap_or([127, 0, 0, 1].into())
         } else {
             bound.ip()
         };
@@ -247,9 +284,15 @@ fn advertised(names: &[String], bound: SocketAddr) -> Result<Vec<SocketAddr>, Me
     names
         .iter()
         .map(|name| {
-            let address = name.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, bound.port()));
+            let address = name
+                .parse::<IpAddr>()
+                .map(|ip| SocketAddr::new(ip, bound.port()));
             address.or_else(|_| name.parse()).map_err(|_| {
-                MediaError::new(ErrorClass::Argument, "INVALID_ADDRESS", format!("{name} is no address"))
+                MediaError::new(
+                    ErrorClass::Argument,
+                    "INVALID_ADDRESS",
+                    format!("{name} is no address"),
+                )
             })
         })
         .collect()

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use str0m::media::MediaData;
 
-use crate::clock::{PeerClock, StreamClock, system_time_us};
+use crate::clock::{PeerClock, StreamClock};
 use crate::codec::Codec;
 use crate::event::Kind;
 
@@ -52,34 +52,39 @@ impl Frame {
         let codec = Codec::from_str0m(data.params.spec().codec)?;
         let rtp_time = data.time.numer();
         let clock_rate = codec.clock_rate();
-        let report = data.last_sender_info.and_then(|info| {
-            let ntp_us = system_time_us(info.ntp_time);
-            let rtp = info.rtp_time.numer() as u32;
-            let behind = i64::from((rtp_time as u32).wrapping_sub(rtp) as i32);
-            (ntp_us > 0 && info.sender_packet_count > 0).then(|| (ntp_us, rtp_time as i64 - behind, rtp))
-        });
-        let capture_us = report.and_then(|(ntp_us, _, rtp)| {
-            let mut clock = StreamClock::new(clock_rate);
-            clock.on_report(ntp_us, rtp);
-            clock.capture_us(PeerClock::default(), rtp_time as u32)
-        });
         Some(Frame {
             mid: data.mid.to_string(),
             track,
             rid: data.rid.map(|rid| rid.to_string()),
-            kind: if codec.is_video() { Kind::Video } else { Kind::Audio },
+            kind: if codec.is_video() {
+                Kind::Video
+            } else {
+                Kind::Audio
+            },
             codec,
             rtp_time,
             clock_rate,
             keyframe: !codec.is_video() || data.is_keyframe(),
             contiguous: data.contiguous,
-            capture_us,
-            report: report.map(|(ntp_us, extended, _)| (ntp_us, extended)),
+            capture_us: None,
+            report: None,
             received: data.network_time,
-            audio_level: data.ext_vals.audio_level.map(|level| if level > 0 { -level } else { level }),
+            audio_level: data
+                .ext_vals
+                .audio_level
+                .map(|level| if level > 0 { -level } else { level }),
             sequence: (**data.seq_range.start(), **data.seq_range.end()),
             data: data.data,
             dropped_before: 0,
         })
+    }
+
+    /// Places the frame in capture time by a sender report: NTP time (unix µs) and RTP time.
+    pub(super) fn place(&mut self, (ntp_us, rtp): (i64, u32)) {
+        let behind = i64::from((self.rtp_time as u32).wrapping_sub(rtp) as i32);
+        self.report = Some((ntp_us, self.rtp_time as i64 - behind));
+        let mut clock = StreamClock::new(self.clock_rate);
+        clock.on_report(ntp_us, rtp);
+        self.capture_us = clock.capture_us(PeerClock::default(), self.rtp_time as u32);
     }
 }

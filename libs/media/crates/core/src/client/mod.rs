@@ -1,31 +1,34 @@
 //! A WebRTC client for encoded frames: receives whole frames with their capture time, sends frames.
 
 mod frame;
+mod negotiate;
 mod offer;
 mod queue;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::bwe::BweKind;
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::media::{Direction, KeyframeRequestKind, MediaTime, Mid, Rid};
+use str0m::change::SdpPendingOffer;
+use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaTime, Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::Ssrc;
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 pub use frame::Frame;
 pub use offer::{OfferOptions, SendDirection};
 pub use queue::FrameQueue;
 
+use crate::clock::system_time_us;
 use crate::codec::Codec;
-use crate::config::MAX_CANDIDATES;
 use crate::egress::{Batch, Egress, EgressCounters};
 use crate::error::{MediaError, Result};
 use crate::event::Kind;
 use crate::route::is_stun;
-use crate::sdp;
+
+/// The node's first report follows the first packet at once; a sender without reports costs this once.
+const REPORT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Something that happened to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +43,25 @@ pub struct ClientEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientWhat {
     /// ICE and DTLS are up.
-    Connected { created: Instant, ice: Instant, dtls: Instant },
+    Connected {
+        created: Instant,
+        ice: Instant,
+        dtls: Instant,
+    },
     /// The peer wants a keyframe.
     KeyframeRequest { mid: String, rid: Option<String> },
     /// A media line was added by the peer.
-    MediaAdded { mid: String, kind: Kind, direction: &'static str, track: Option<String> },
+    MediaAdded {
+        mid: String,
+        kind: Kind,
+        direction: &'static str,
+        track: Option<String>,
+    },
     /// A media line's direction changed.
-    MediaChanged { mid: String, direction: &'static str },
+    MediaChanged {
+        mid: String,
+        direction: &'static str,
+    },
     /// What the peer can take.
     Bitrate { bps: u64 },
     /// The connection ended.
@@ -113,6 +128,11 @@ pub struct Outgoing {
 struct Line {
     mid: Mid,
     track: Option<String>,
+    /// The last sender report of each layer: NTP time (unix µs) and RTP time.
+    reports: HashMap<Option<Rid>, (i64, u32)>,
+    /// The first frames, waiting for the report that comes right behind them.
+    held: Vec<Frame>,
+    held_until: Option<Instant>,
     /// Streams not yet used, kept out of str0m so that it reports nothing about them.
     parked: Vec<(Ssrc, Option<Ssrc>, Option<Rid>)>,
 }
@@ -167,141 +187,15 @@ impl ClientCore {
         }
     }
 
-    /// Offers to send or receive.
-    pub fn create_offer(&mut self, now: Instant, options: &OfferOptions) -> Result<String> {
-        self.check_open()?;
-        if self.rtc.is_some() {
-            return Err(MediaError::state("ALREADY_NEGOTIATED", "one offer per client"));
-        }
-        let mut rtc = offer::build(options, now)?;
-        self.add_candidate_of(&mut rtc);
-        let mut api = rtc.sdp_api();
-        let direction = options.direction.to_str0m();
-        if options.audio {
-            api.add_media(str0m::media::MediaKind::Audio, direction, Some("odeon".into()), Some("audio".into()), None);
-        }
-        if options.video.is_some() || options.direction == SendDirection::Receive {
-            let (stream, track) = (Some("odeon".into()), Some("video".into()));
-            api.add_media(str0m::media::MediaKind::Video, direction, stream, track, options.layers());
-        }
-        let (offer, pending) =
-            api.apply().ok_or_else(|| MediaError::argument("NO_MEDIA", "neither audio nor video"))?;
-        self.pending = Some(pending);
-        self.rtc = Some(rtc);
-        self.drain(now);
-        let text = offer.to_sdp_string();
-        // One CNAME for all lines: receivers synchronise by it.
-        Ok(sdp::rewrite_msid(&text, |mid| Some(("odeon".to_owned(), sdp::token(mid)))))
-    }
-
-    /// Takes the answer to the offer.
-    pub fn set_answer(&mut self, now: Instant, answer: &str) -> Result<()> {
-        self.check_open()?;
-        let text = sdp::guard(answer)?;
-        let parsed = SdpAnswer::from_sdp_string(&text)
-            .map_err(|error| MediaError::sdp("SDP_INVALID", error.to_string()))?;
-        let no_offer = || MediaError::state("NO_PENDING_OFFER", "make an offer first");
-        let pending = self.pending.take().ok_or_else(no_offer)?;
-        let rtc = self.rtc.as_mut().ok_or_else(no_offer)?;
-        rtc.sdp_api()
-            .accept_answer(pending, parsed)
-            .map_err(|error| MediaError::sdp("SDP_UNSUPPORTED", error.to_string()))?;
-        self.learn_lines(&text);
-        self.begin(now);
-        Ok(())
-    }
-
-    /// Answers an offer or a re-offer; all media is received.
-    pub fn accept_offer(&mut self, now: Instant, offer: &str) -> Result<String> {
-        self.check_open()?;
-        let text = sdp::guard(offer)?;
-        let parsed = SdpOffer::from_sdp_string(&text)
-            .map_err(|error| MediaError::sdp("SDP_INVALID", error.to_string()))?;
-        if self.rtc.is_none() {
-            let mut rtc = offer::build(&OfferOptions::receive_all(), now)?;
-            self.add_candidate_of(&mut rtc);
-            self.rtc = Some(rtc);
-        }
-        let Some(rtc) = self.rtc.as_mut() else { return Err(closed()) };
-        let answer = rtc
-            .sdp_api()
-            .accept_offer(parsed)
-            .map_err(|error| MediaError::sdp("SDP_UNSUPPORTED", error.to_string()))?;
-        self.learn_lines(&text);
-        self.begin(now);
-        Ok(answer.to_sdp_string())
-    }
-
-    fn begin(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.negotiated, true) {
-            self.created = now;
-        }
-        if let Some(rtc) = &mut self.rtc {
-            let _ = rtc.handle_input(Input::Timeout(now));
-        }
-        self.drain(now);
-    }
-
-    fn learn_lines(&mut self, remote: &str) {
-        let Some(rtc) = &mut self.rtc else { return };
-        for (mid, msid) in sdp::media_values(remote, "msid") {
-            let mid = Mid::from(mid);
-            let track = msid.and_then(|msid| msid.split(' ').nth(1)).map(str::to_owned);
-            match self.lines.iter_mut().find(|line| line.mid == mid) {
-                Some(line) => line.track = track.or(line.track.take()),
-                None if rtc.media(mid).is_some() => {
-                    let parked = park(rtc, mid);
-                    self.lines.push(Line { mid, track, parked });
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Takes a trickled candidate.
-    pub fn add_candidate(&mut self, now: Instant, candidate: &str) -> Result<()> {
-        self.check_open()?;
-        if self.candidates == MAX_CANDIDATES {
-            return Err(MediaError::limit("TOO_MANY_CANDIDATES", format!("at most {MAX_CANDIDATES}")));
-        }
-        self.candidates += 1;
-        let parsed = Candidate::from_sdp_string(candidate.trim().trim_start_matches("a="))
-            .map_err(|error| MediaError::argument("INVALID_CANDIDATE", error.to_string()))?;
-        if let Some(rtc) = &mut self.rtc {
-            rtc.add_remote_candidate(parsed);
-        }
-        self.drain(now);
-        Ok(())
-    }
-
-    /// Media lines in SDP order.
-    pub fn medias(&self) -> Vec<ClientMedia> {
-        let Some(rtc) = &self.rtc else { return Vec::new() };
-        let describe = |line: &Line| {
-            let media = rtc.media(line.mid)?;
-            let params = rtc.codec_config().params().iter();
-            let mut codecs: Vec<Codec> = params
-                .filter(|params| media.remote_pts().contains(&params.pt()))
-                .filter_map(|params| Codec::from_str0m(params.spec().codec))
-                .collect();
-            codecs.dedup();
-            Some(ClientMedia {
-                mid: line.mid.to_string(),
-                kind: Kind::from_str0m(media.kind()),
-                direction: direction_name(media.direction()),
-                track: line.track.clone(),
-                codecs,
-            })
-        };
-        self.lines.iter().filter_map(describe).collect()
-    }
-
     /// Asks the peer for a keyframe.
     pub fn request_keyframe(&mut self, now: Instant, mid: &str, rid: Option<&str>) -> Result<()> {
         let unknown = || MediaError::not_found("MID_NOT_FOUND", mid);
         let rtc = self.rtc.as_mut().ok_or_else(unknown)?;
         let mut writer = rtc.writer(Mid::from(mid)).ok_or_else(unknown)?;
-        if writer.request_keyframe(rid.map(Rid::from), KeyframeRequestKind::Pli).is_ok() {
+        if writer
+            .request_keyframe(rid.map(Rid::from), KeyframeRequestKind::Pli)
+            .is_ok()
+        {
             self.stats.keyframe_requests_out += 1;
         }
         let _ = rtc.handle_input(Input::Timeout(now));
@@ -315,18 +209,31 @@ impl ClientCore {
         let unknown = || MediaError::not_found("MID_NOT_FOUND", frame.mid.clone());
         let mid = Mid::from(frame.mid.as_str());
         let rid = frame.rid.as_deref().map(Rid::from);
-        let Some(line) = self.lines.iter_mut().find(|line| line.mid == mid) else { return Err(unknown()) };
-        let Some(rtc) = self.rtc.as_mut() else { return Err(unknown()) };
+        let Some(line) = self.lines.iter_mut().find(|line| line.mid == mid) else {
+            return Err(unknown());
+        };
+        let Some(rtc) = self.rtc.as_mut() else {
+            return Err(unknown());
+        };
         if !self.stats.connected {
             return Ok(false);
         }
         unpark(rtc, line, rid);
         let writer = rtc.writer(mid).ok_or_else(unknown)?;
-        let params = writer.payload_params().find(|params| Codec::from_str0m(params.spec().codec).is_some());
+        let params = writer
+            .payload_params()
+            .find(|params| Codec::from_str0m(params.spec().codec).is_some());
         let Some(params) = params.copied() else {
-            return Err(MediaError::argument("CODEC_MISMATCH", "the peer accepted no codec for this line"));
+            return Err(MediaError::argument(
+                "CODEC_MISMATCH",
+                "the peer accepted no codec for this line",
+            ));
         };
-        let writer = if let Some(rid) = rid { writer.rid(rid) } else { writer };
+        let writer = if let Some(rid) = rid {
+            writer.rid(rid)
+        } else {
+            writer
+        };
         let writer = match frame.audio_level {
             Some(level) => writer.audio_level(level, level > -50),
             None => writer,
@@ -346,7 +253,9 @@ impl ClientCore {
         self.stats.packets_in += 1;
         self.stats.bytes_in += datagram.len() as u64;
         let Some(rtc) = &mut self.rtc else { return };
-        let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, datagram) else { return };
+        let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, datagram) else {
+            return;
+        };
         let input = Input::Receive(now, receive);
         // Media and handshake count only from where the peer is known to be.
         if (is_stun(datagram) || self.ice_at.is_some()) && rtc.accepts(&input) {
@@ -364,9 +273,14 @@ impl ClientCore {
     pub fn handle_timeout(&mut self, now: Instant) {
         let waited = now.saturating_duration_since(self.created);
         if self.negotiated && self.dtls_at.is_none() && waited >= self.connect_timeout {
-            let reason = if self.ice_at.is_some() { "DTLS_FAILED" } else { "ICE_FAILED" };
+            let reason = if self.ice_at.is_some() {
+                "DTLS_FAILED"
+            } else {
+                "ICE_FAILED"
+            };
             return self.finish(now, reason);
         }
+        self.release_held(now);
         if let Some(rtc) = &mut self.rtc {
             let _ = rtc.handle_input(Input::Timeout(now));
         }
@@ -380,7 +294,9 @@ impl ClientCore {
         {
             for _ in 0..32 {
                 match rtc.poll_output() {
-                    Ok(Output::Transmit(transmit)) => self.batch.push(transmit.destination, &transmit.contents),
+                    Ok(Output::Transmit(transmit)) => {
+                        self.batch.push(transmit.destination, &transmit.contents)
+                    }
                     Ok(Output::Event(_)) => {}
                     _ => break,
                 }
@@ -406,7 +322,10 @@ impl ClientCore {
 
     /// Counters.
     pub fn stats(&self) -> ClientStats {
-        ClientStats { egress: self.batch.counters(), ..self.stats }
+        ClientStats {
+            egress: self.batch.counters(),
+            ..self.stats
+        }
     }
 
     /// True once ended.
@@ -418,12 +337,6 @@ impl ClientCore {
         if self.closed { Err(closed()) } else { Ok(()) }
     }
 
-    fn add_candidate_of(&self, rtc: &mut Rtc) {
-        if let Ok(candidate) = Candidate::host(self.local, "udp") {
-            rtc.add_local_candidate(candidate);
-        }
-    }
-
     fn finish(&mut self, now: Instant, reason: &str) {
         self.stats.connected = false;
         self.due = None;
@@ -431,7 +344,12 @@ impl ClientCore {
             rtc.disconnect();
         }
         if !std::mem::replace(&mut self.closed, true) {
-            self.emit(now, ClientWhat::Closed { reason: reason.to_owned() });
+            self.emit(
+                now,
+                ClientWhat::Closed {
+                    reason: reason.to_owned(),
+                },
+            );
         }
     }
 
@@ -442,7 +360,9 @@ impl ClientCore {
     fn drain(&mut self, now: Instant) {
         let mut idle = 0;
         loop {
-            let Some(rtc) = self.rtc.as_mut().filter(|_| !self.closed) else { return };
+            let Some(rtc) = self.rtc.as_mut().filter(|_| !self.closed) else {
+                return;
+            };
             match rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
                     idle = 0;
@@ -459,14 +379,20 @@ impl ClientCore {
                     if at > now || idle == 64 {
                         let soon = now + Duration::from_millis(1);
                         // Once a second at least, for the connect timeout.
-                        self.due = Some(at.clamp(soon, now + Duration::from_secs(1)));
+                        let held = self.lines.iter().filter(|line| !line.held.is_empty());
+                        let release = held.filter_map(|line| line.held_until).min().unwrap_or(at);
+                        self.due = Some(at.min(release).clamp(soon, now + Duration::from_secs(1)));
                         return;
                     }
                     idle += 1;
                     let _ = rtc.handle_input(Input::Timeout(now));
                 }
                 Err(error) => {
-                    let reason = if self.dtls_at.is_none() { "DTLS_FAILED" } else { "PROTOCOL_ERROR" };
+                    let reason = if self.dtls_at.is_none() {
+                        "DTLS_FAILED"
+                    } else {
+                        "PROTOCOL_ERROR"
+                    };
                     let _ = error;
                     return self.finish(now, reason);
                 }
@@ -476,43 +402,118 @@ impl ClientCore {
 
     fn on_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::MediaData(data) => {
-                self.stats.frames_in += 1;
-                let track = self.lines.iter().find(|line| line.mid == data.mid).and_then(|l| l.track.clone());
-                self.frames.extend(Frame::from_media(data, track));
+            Event::MediaData(data) => self.on_media(data, now),
+            Event::SenderFeedback(feedback) => {
+                let (info, mid, rid) = (feedback.sender_info, feedback.mid, feedback.rid);
+                let ntp_us = system_time_us(info.ntp_time);
+                if ntp_us > 0 && info.sender_packet_count > 0 {
+                    self.on_report(mid, rid, (ntp_us, info.rtp_time.numer() as u32));
+                }
             }
             Event::IceConnectionStateChange(state) => self.on_ice(state, now),
             Event::Connected => {
                 self.dtls_at = Some(now);
                 self.stats.connected = true;
                 let ice = *self.ice_at.get_or_insert(now);
-                self.emit(now, ClientWhat::Connected { created: self.created, ice, dtls: now });
+                self.emit(
+                    now,
+                    ClientWhat::Connected {
+                        created: self.created,
+                        ice,
+                        dtls: now,
+                    },
+                );
             }
             Event::KeyframeRequest(request) => {
                 self.stats.keyframe_requests_in += 1;
-                let (mid, rid) = (request.mid.to_string(), request.rid.map(|rid| rid.to_string()));
+                let (mid, rid) = (
+                    request.mid.to_string(),
+                    request.rid.map(|rid| rid.to_string()),
+                );
                 self.emit(now, ClientWhat::KeyframeRequest { mid, rid });
             }
             Event::MediaAdded(added) => {
-                let track = self.lines.iter().find(|line| line.mid == added.mid).and_then(|l| l.track.clone());
+                let track = self
+                    .lines
+                    .iter()
+                    .find(|line| line.mid == added.mid)
+                    .and_then(|l| l.track.clone());
                 let (mid, kind) = (added.mid.to_string(), Kind::from_str0m(added.kind));
                 let direction = direction_name(added.direction);
-                self.emit(now, ClientWhat::MediaAdded { mid, kind, direction, track });
+                self.emit(
+                    now,
+                    ClientWhat::MediaAdded {
+                        mid,
+                        kind,
+                        direction,
+                        track,
+                    },
+                );
             }
             Event::MediaChanged(changed) => {
                 let (mid, direction) = (changed.mid.to_string(), direction_name(changed.direction));
                 self.emit(now, ClientWhat::MediaChanged { mid, direction });
             }
             Event::EgressBitrateEstimate(kind) => {
-                let (BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) = kind else { return };
+                let (BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) = kind else {
+                    return;
+                };
                 self.stats.estimate_bps = Some(estimate.as_u64());
-                self.emit(now, ClientWhat::Bitrate { bps: estimate.as_u64() });
+                self.emit(
+                    now,
+                    ClientWhat::Bitrate {
+                        bps: estimate.as_u64(),
+                    },
+                );
             }
             Event::PeerStats(stats) => {
-                let path = stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time);
+                let path = stats
+                    .selected_candidate_pair
+                    .and_then(|pair| pair.current_round_trip_time);
                 self.stats.rtt = stats.rtt.or(path).or(self.stats.rtt);
             }
             _ => {}
+        }
+    }
+
+    fn on_media(&mut self, data: MediaData, now: Instant) {
+        self.stats.frames_in += 1;
+        let (mid, rid) = (data.mid, data.rid);
+        let Some(line) = self.lines.iter_mut().find(|line| line.mid == mid) else {
+            return;
+        };
+        let Some(mut frame) = Frame::from_media(data, line.track.clone()) else {
+            return;
+        };
+        if let Some(report) = line.reports.get(&rid) {
+            frame.place(*report);
+            self.frames.push_back(frame);
+            return;
+        }
+        line.held.push(frame);
+        line.held_until.get_or_insert(now + REPORT_PATIENCE);
+        self.release_held(now);
+    }
+
+    fn on_report(&mut self, mid: Mid, rid: Option<Rid>, report: (i64, u32)) {
+        let Some(line) = self.lines.iter_mut().find(|line| line.mid == mid) else {
+            return;
+        };
+        line.reports.insert(rid, report);
+        for mut frame in line.held.drain(..) {
+            frame.place(report);
+            self.frames.push_back(frame);
+        }
+    }
+
+    /// A sender without reports is heard all the same, without capture times.
+    fn release_held(&mut self, now: Instant) {
+        for line in self
+            .lines
+            .iter_mut()
+            .filter(|line| line.held_until.is_some_and(|at| at <= now))
+        {
+            self.frames.extend(line.held.drain(..));
         }
     }
 
@@ -521,7 +522,9 @@ impl ClientCore {
             IceConnectionState::Connected | IceConnectionState::Completed => {
                 self.ice_at.get_or_insert(now);
             }
-            IceConnectionState::Disconnected if self.stats.connected => self.finish(now, "ICE_DISCONNECTED"),
+            IceConnectionState::Disconnected if self.stats.connected => {
+                self.finish(now, "ICE_DISCONNECTED")
+            }
             _ => {}
         }
     }
@@ -538,25 +541,6 @@ fn direction_name(direction: Direction) -> &'static str {
         Direction::SendRecv => "sendrecv",
         Direction::Inactive => "inactive",
     }
-}
-
-/// Takes a line's unused streams out of str0m; see `Session::park_streams` of the node.
-fn park(rtc: &mut Rtc, mid: Mid) -> Vec<(Ssrc, Option<Ssrc>, Option<Rid>)> {
-    let Some(media) = rtc.media(mid) else { return Vec::new() };
-    let mut rids: Vec<Option<Rid>> = vec![None];
-    if let str0m::media::Rids::Specific(named) = media.rids_tx() {
-        rids.extend(named.iter().map(|rid| Some(*rid)));
-    }
-    let mut api = rtc.direct_api();
-    let mut parked = Vec::new();
-    for rid in rids {
-        let stream = api.stream_tx_by_mid(mid, rid).map(|stream| (stream.ssrc(), stream.rtx(), stream.rid()));
-        if let Some((ssrc, rtx, rid)) = stream {
-            api.remove_stream_tx(ssrc);
-            parked.push((ssrc, rtx, rid));
-        }
-    }
-    parked
 }
 
 fn unpark(rtc: &mut Rtc, line: &mut Line, rid: Option<Rid>) {

@@ -59,7 +59,8 @@ impl FrameQueue {
 
     /// Adds a frame; answers the media line whose sender should be asked for a keyframe.
     pub fn push(&mut self, mut frame: Frame) -> Option<String> {
-        let full = self.frames.len() >= self.max_frames || self.bytes + frame.data.len() > self.max_bytes;
+        let full =
+            self.frames.len() >= self.max_frames || self.bytes + frame.data.len() > self.max_bytes;
         let mid = frame.mid.clone();
         let mut ask = None;
         if full {
@@ -69,7 +70,8 @@ impl FrameQueue {
                 ask = Some(mid.clone());
             }
         }
-        let still_full = self.frames.len() >= self.max_frames || self.bytes + frame.data.len() > self.max_bytes;
+        let still_full =
+            self.frames.len() >= self.max_frames || self.bytes + frame.data.len() > self.max_bytes;
         let lane = self.lanes.entry(mid).or_default();
         if still_full || (lane.awaits_keyframe && !frame.keyframe) {
             lane.dropped += 1;
@@ -108,7 +110,11 @@ mod tests {
             track: None,
             rid: None,
             kind,
-            codec: if kind == Kind::Video { Codec::Vp8 } else { Codec::Opus },
+            codec: if kind == Kind::Video {
+                Codec::Vp8
+            } else {
+                Codec::Opus
+            },
             rtp_time: 0,
             clock_rate: 90_000,
             keyframe,
@@ -129,7 +135,10 @@ mod tests {
         for i in 0..3 {
             assert_eq!(queue.push(frame("v", Kind::Video, i == 0)), None);
         }
-        assert_eq!(queue.push(frame("v", Kind::Video, false)), Some("v".to_owned()));
+        assert_eq!(
+            queue.push(frame("v", Kind::Video, false)),
+            Some("v".to_owned())
+        );
         assert_eq!(queue.push(frame("v", Kind::Video, false)), None);
         assert!(queue.is_empty());
         assert_eq!(queue.push(frame("v", Kind::Video, true)), None);
@@ -153,7 +162,10 @@ mod tests {
         let mut queue = FrameQueue::new(100, 250);
         queue.push(frame("v", Kind::Video, true));
         queue.push(frame("v", Kind::Video, false));
-        assert_eq!(queue.push(frame("v", Kind::Video, false)), Some("v".to_owned()));
+        assert_eq!(
+            queue.push(frame("v", Kind::Video, false)),
+            Some("v".to_owned())
+        );
         assert_eq!(queue.len(), 0);
     }
 }

@@ -73,9 +73,8 @@ impl Codec {
 pub fn starts_keyframe(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         Codec::Opus => true,
-        Codec::Vp8 => {
-            Vp8Descriptor::parse(payload).is_ok_and(|descriptor| descriptor.starts_keyframe(payload))
-        }
+        Codec::Vp8 => Vp8Descriptor::parse(payload)
+            .is_ok_and(|descriptor| descriptor.starts_keyframe(payload)),
         Codec::Vp9 => vp9::starts_keyframe(payload),
         Codec::H264 => h264::starts_keyframe(payload),
         Codec::Av1 => av1::starts_keyframe(payload),

@@ -45,13 +45,27 @@ impl Sfu {
         let key = self.key_of(session, SessionKind::Subscribe)?;
         let (track_key, kind) = self.track_for(key, track, layer)?;
         let limit = self.config.max_subscriptions_per_session;
-        let state = self.sessions.get_mut(&key).ok_or_else(|| unknown_session(session))?;
-        let existing = state.slots.iter().position(|slot| slot.track == Some(track_key));
-        let free = || state.slots.iter().position(|slot| slot.track.is_none() && slot.kind == kind);
+        let state = self
+            .sessions
+            .get_mut(&key)
+            .ok_or_else(|| unknown_session(session))?;
+        let existing = state
+            .slots
+            .iter()
+            .position(|slot| slot.track == Some(track_key));
+        let free = || {
+            state
+                .slots
+                .iter()
+                .position(|slot| slot.track.is_none() && slot.kind == kind)
+        };
         let index = match existing.or_else(free) {
             Some(index) => index,
             None if state.slots.len() >= limit => {
-                return Err(MediaError::limit("TOO_MANY_SUBSCRIPTIONS", format!("at most {limit}")));
+                return Err(MediaError::limit(
+                    "TOO_MANY_SUBSCRIPTIONS",
+                    format!("at most {limit}"),
+                ));
             }
             None => {
                 state.slots.push(Slot::new(None, kind, random_seed()));
@@ -62,15 +76,27 @@ impl Sfu {
         let needs_offer = state.offer_wanted;
         self.fill(key, index, Some(track_key), layer, priority, now);
         let slot = &self.sessions[&key].slots[index];
-        Ok(Subscription { mid: slot.mid.map(|mid| mid.to_string()), needs_offer })
+        Ok(Subscription {
+            mid: slot.mid.map(|mid| mid.to_string()),
+            needs_offer,
+        })
     }
 
     /// Ends a subscription; true when a new offer should be made.
     pub fn unsubscribe(&mut self, now: Instant, session: &str, track: &str) -> Result<bool> {
         let key = self.key_of(session, SessionKind::Subscribe)?;
-        let Some(&track) = self.track_ids.get(track) else { return Ok(false) };
-        let state = self.sessions.get_mut(&key).ok_or_else(|| unknown_session(session))?;
-        let Some(index) = state.slots.iter().position(|slot| slot.track == Some(track)) else {
+        let Some(&track) = self.track_ids.get(track) else {
+            return Ok(false);
+        };
+        let state = self
+            .sessions
+            .get_mut(&key)
+            .ok_or_else(|| unknown_session(session))?;
+        let Some(index) = state
+            .slots
+            .iter()
+            .position(|slot| slot.track == Some(track))
+        else {
             return Ok(false);
         };
         state.offer_wanted = true;
@@ -90,14 +116,29 @@ impl Sfu {
         layer: Option<&str>,
     ) -> Result<()> {
         let key = self.key_of(session, SessionKind::Whep)?;
-        let track = track.map(|track| self.track_for(key, track, layer)).transpose()?;
+        let track = track
+            .map(|track| self.track_for(key, track, layer))
+            .transpose()?;
         if track.is_some_and(|(_, of)| of != kind) {
-            return Err(MediaError::argument("CODEC_MISMATCH", "the track is of the other kind"));
+            return Err(MediaError::argument(
+                "CODEC_MISMATCH",
+                "the track is of the other kind",
+            ));
         }
-        let state = self.sessions.get(&key).ok_or_else(|| unknown_session(session))?;
-        let mut of_kind = state.slots.iter().enumerate().filter(|(_, slot)| slot.kind == kind);
+        let state = self
+            .sessions
+            .get(&key)
+            .ok_or_else(|| unknown_session(session))?;
+        let mut of_kind = state
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.kind == kind);
         let Some((slot, _)) = of_kind.nth(index) else {
-            return Err(MediaError::not_found("SLOT_NOT_FOUND", format!("{} slot {index}", kind.name())));
+            return Err(MediaError::not_found(
+                "SLOT_NOT_FOUND",
+                format!("{} slot {index}", kind.name()),
+            ));
         };
         if let Some((track, _)) = track {
             self.check_codec(state, slot, track)?;
@@ -109,11 +150,16 @@ impl Sfu {
 
     /// (mid, kind, track) of a subscriber's slots, in SDP order.
     pub fn slots(&self, session: &str) -> Result<Vec<SlotInfo>> {
-        let key = self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
+        let key = self
+            .session_ids
+            .get(session)
+            .ok_or_else(|| unknown_session(session))?;
         let slots = self.sessions[key].slots.iter().map(|slot| SlotInfo {
             mid: slot.mid.map(|mid| mid.to_string()),
             kind: slot.kind,
-            track: slot.track.and_then(|track| Some(self.tracks.get(&track)?.id.clone())),
+            track: slot
+                .track
+                .and_then(|track| Some(self.tracks.get(&track)?.id.clone())),
         });
         Ok(slots.collect())
     }
@@ -121,7 +167,9 @@ impl Sfu {
     /// Stops or resumes forwarding of a track.
     pub fn mute(&mut self, now: Instant, track: &str, muted: bool) -> Result<()> {
         let key = self.track_key(track)?;
-        let Some(state) = self.tracks.get_mut(&key) else { return Err(unknown_track(track)) };
+        let Some(state) = self.tracks.get_mut(&key) else {
+            return Err(unknown_track(track));
+        };
         if std::mem::replace(&mut state.muted, muted) == muted {
             return Ok(());
         }
@@ -140,40 +188,64 @@ impl Sfu {
 
     /// Takes a trickled candidate. An ICE-lite agent sends no checks, so it is only validated.
     pub fn add_candidate(&mut self, session: &str, candidate: &str) -> Result<()> {
-        let key = *self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
-        let Some(state) = self.sessions.get_mut(&key) else { return Err(unknown_session(session)) };
+        let key = *self
+            .session_ids
+            .get(session)
+            .ok_or_else(|| unknown_session(session))?;
+        let Some(state) = self.sessions.get_mut(&key) else {
+            return Err(unknown_session(session));
+        };
         if state.candidates == MAX_CANDIDATES {
-            return Err(MediaError::limit("TOO_MANY_CANDIDATES", format!("at most {MAX_CANDIDATES}")));
+            return Err(MediaError::limit(
+                "TOO_MANY_CANDIDATES",
+                format!("at most {MAX_CANDIDATES}"),
+            ));
         }
         state.candidates += 1;
         let text = candidate.trim().trim_start_matches("a=");
-        let hidden = text.split(' ').nth(4).is_some_and(|host| host.ends_with(".local"));
+        let hidden = text
+            .split(' ')
+            .nth(4)
+            .is_some_and(|host| host.ends_with(".local"));
         if text.is_empty() || text == "end-of-candidates" || hidden {
             return Ok(());
         }
         if text.len() > 512 || Candidate::from_sdp_string(text).is_err() {
-            return Err(MediaError::argument("INVALID_CANDIDATE", "it does not parse"));
+            return Err(MediaError::argument(
+                "INVALID_CANDIDATE",
+                "it does not parse",
+            ));
         }
         Ok(())
     }
 
     /// The credentials that the client sent last.
     pub fn remote_ice(&self, session: &str) -> Result<Option<(String, String)>> {
-        let key = self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
+        let key = self
+            .session_ids
+            .get(session)
+            .ok_or_else(|| unknown_session(session))?;
         Ok(self.sessions[key].remote_ice.clone())
     }
 
     /// This side's credentials.
     pub fn local_ice(&mut self, session: &str) -> Result<(String, String)> {
-        let key = self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
-        let Some(state) = self.sessions.get_mut(key) else { return Err(unknown_session(session)) };
+        let key = self
+            .session_ids
+            .get(session)
+            .ok_or_else(|| unknown_session(session))?;
+        let Some(state) = self.sessions.get_mut(key) else {
+            return Err(unknown_session(session));
+        };
         let creds = state.rtc.direct_api().local_ice_credentials();
         Ok((creds.ufrag, creds.pass))
     }
 
     /// Ends a session; false when there is none.
     pub fn close(&mut self, now: Instant, session: &str, reason: &str) -> bool {
-        let Some(&key) = self.session_ids.get(session) else { return false };
+        let Some(&key) = self.session_ids.get(session) else {
+            return false;
+        };
         self.end(key, reason, now);
         true
     }
@@ -218,7 +290,9 @@ impl Sfu {
         priority: i32,
         now: Instant,
     ) {
-        let Some(state) = self.sessions.get_mut(&key) else { return };
+        let Some(state) = self.sessions.get_mut(&key) else {
+            return;
+        };
         let state = &mut state.slots[slot];
         let former = std::mem::replace(&mut state.track, track);
         state.wanted_layer = layer.map(str::to_owned);
@@ -241,20 +315,32 @@ impl Sfu {
     }
 
     fn check_codec(&self, session: &Session, slot: usize, track: TrackKey) -> Result<()> {
-        let Some(params) = self.tracks.get(&track).and_then(|track| track.params) else { return Ok(()) };
+        let Some(params) = self.tracks.get(&track).and_then(|track| track.params) else {
+            return Ok(());
+        };
         match session.matching_payload_type(slot, &params.1) {
             Some(_) => Ok(()),
-            None => Err(MediaError::argument("CODEC_MISMATCH", "the viewer did not offer this track's codec")),
+            None => Err(MediaError::argument(
+                "CODEC_MISMATCH",
+                "the viewer did not offer this track's codec",
+            )),
         }
     }
 
-    fn track_for(&self, session: SessionKey, track: &str, layer: Option<&str>) -> Result<(TrackKey, Kind)> {
+    fn track_for(
+        &self,
+        session: SessionKey,
+        track: &str,
+        layer: Option<&str>,
+    ) -> Result<(TrackKey, Kind)> {
         let key = self.track_key(track)?;
         let state = &self.tracks[&key];
         if self.sessions[&session].event != state.event {
             return Err(MediaError::state("TRACK_OF_OTHER_EVENT", track));
         }
-        let known = |name: &str| state.rid_order.iter().any(|rid| rid == name) || state.layer_named(name).is_some();
+        let known = |name: &str| {
+            state.rid_order.iter().any(|rid| rid == name) || state.layer_named(name).is_some()
+        };
         match layer {
             Some(name) if !known(name) => Err(MediaError::argument("UNKNOWN_LAYER", name)),
             _ => Ok((key, state.kind)),
@@ -262,11 +348,17 @@ impl Sfu {
     }
 
     fn track_key(&self, track: &str) -> Result<TrackKey> {
-        self.track_ids.get(track).copied().ok_or_else(|| unknown_track(track))
+        self.track_ids
+            .get(track)
+            .copied()
+            .ok_or_else(|| unknown_track(track))
     }
 
     pub(super) fn key_of(&self, session: &str, kind: SessionKind) -> Result<SessionKey> {
-        let key = *self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
+        let key = *self
+            .session_ids
+            .get(session)
+            .ok_or_else(|| unknown_session(session))?;
         if self.sessions[&key].kind == kind {
             return Ok(key);
         }

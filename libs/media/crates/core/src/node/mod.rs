@@ -22,6 +22,7 @@ use str0m::{Event, IceConnectionState, Input, Output};
 
 use crate::clock::{WallClock, system_time_us};
 use crate::config::{MAX_ADDRESSES, NodeConfig};
+use crate::dtls::crypto;
 use crate::egress::{Batch, Egress};
 use crate::error::{ErrorClass, MediaError, Result};
 use crate::event::{Id, NodeEvent, SessionKind, Subject, What};
@@ -61,7 +62,7 @@ pub struct Sfu {
 impl Sfu {
     /// A node without sessions. `wall` pairs the monotonic clock with unix time.
     pub fn new(config: NodeConfig, wall: WallClock) -> Result<Self> {
-        let cert = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
+        let cert = crypto().dtls_provider.generate_certificate();
         let no_cert = || MediaError::new(ErrorClass::Transport, "NO_CERTIFICATE", "no certificate");
         Ok(Self {
             config,
@@ -117,14 +118,20 @@ impl Sfu {
             return;
         };
         let destination = self.local_address();
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
         let Ok(receive) = Receive::new(Protocol::Udp, from, destination, datagram) else {
             self.packets_dropped += 1;
             return;
         };
         session.packets_in += 1;
         session.bytes_in += datagram.len() as u64;
-        if session.rtc.handle_input(Input::Receive(now, receive)).is_err() {
+        if session
+            .rtc
+            .handle_input(Input::Receive(now, receive))
+            .is_err()
+        {
             self.packets_dropped += 1;
         }
         // Subscribers are written in `flush`, so that a burst reaches each of them as one burst.
@@ -166,7 +173,11 @@ impl Sfu {
     }
 
     fn local_address(&self) -> SocketAddr {
-        self.config.advertise.first().copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)))
+        self.config
+            .advertise
+            .first()
+            .copied()
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)))
     }
 
     /// Marks a session to be driven by `run_dirty`.
@@ -181,7 +192,9 @@ impl Sfu {
 
     fn run_dirty(&mut self, now: Instant) {
         while let Some(key) = self.dirty.pop() {
-            let Some(session) = self.sessions.get_mut(&key) else { continue };
+            let Some(session) = self.sessions.get_mut(&key) else {
+                continue;
+            };
             session.dirty = false;
             let _ = session.rtc.handle_input(Input::Timeout(now));
             self.drain(key, now);
@@ -191,7 +204,9 @@ impl Sfu {
     fn drain(&mut self, key: SessionKey, now: Instant) {
         let mut idle = 0;
         loop {
-            let Some(session) = self.sessions.get_mut(&key) else { return };
+            let Some(session) = self.sessions.get_mut(&key) else {
+                return;
+            };
             match session.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
                     idle = 0;
@@ -206,14 +221,19 @@ impl Sfu {
                         return self.finish(key, "CLIENT_CLOSED", now);
                     }
                     if at > now || idle == MAX_IDLE_POLLS {
-                        self.timers.schedule(key, at.max(now + Duration::from_millis(1)));
+                        self.timers
+                            .schedule(key, at.max(now + Duration::from_millis(1)));
                         return;
                     }
                     idle += 1;
                     let _ = session.rtc.handle_input(Input::Timeout(now));
                 }
                 Err(_) => {
-                    let reason = if session.dtls_at.is_none() { "DTLS_FAILED" } else { "PROTOCOL_ERROR" };
+                    let reason = if session.dtls_at.is_none() {
+                        "DTLS_FAILED"
+                    } else {
+                        "PROTOCOL_ERROR"
+                    };
                     return self.finish(key, reason, now);
                 }
             }
@@ -221,7 +241,9 @@ impl Sfu {
     }
 
     fn transmit(&mut self, key: SessionKey, destination: SocketAddr, datagram: &[u8]) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
         // Without consent only answers to connectivity checks may leave (RFC 7675, 5.1).
         if session.lost_at.is_some() && !is_stun(datagram) {
             return;
@@ -241,7 +263,13 @@ impl Sfu {
                     return;
                 }
                 let ntp = system_time_us(info.ntp_time);
-                self.on_report(key, feedback.mid, feedback.rid, (ntp, info.rtp_time.numer() as u32), now);
+                self.on_report(
+                    key,
+                    feedback.mid,
+                    feedback.rid,
+                    (ntp, info.rtp_time.numer() as u32),
+                    now,
+                );
             }
             Event::KeyframeRequest(request) => self.on_keyframe_request(key, request.mid, now),
             Event::IceConnectionStateChange(state) => self.on_ice(key, state, now),
@@ -266,7 +294,9 @@ impl Sfu {
     }
 
     fn on_ice(&mut self, key: SessionKey, state: IceConnectionState, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
         match state {
             IceConnectionState::Connected | IceConnectionState::Completed => {
                 session.ice_at.get_or_insert(now);
@@ -280,19 +310,34 @@ impl Sfu {
     }
 
     fn on_connected(&mut self, key: SessionKey, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
         session.dtls_at = Some(now);
         session.connected = true;
         let (created, ice) = (session.created, *session.ice_at.get_or_insert(now));
         let subject = session.subject();
-        self.emit(now, subject, What::SessionConnected { created, ice, dtls: now });
+        self.emit(
+            now,
+            subject,
+            What::SessionConnected {
+                created,
+                ice,
+                dtls: now,
+            },
+        );
         self.ask_for_slots(key, now);
     }
 
     fn on_estimate(&mut self, key: SessionKey, kind: &BweKind, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
         match kind {
-            BweKind::Twcc { estimate, can_probe } => {
+            BweKind::Twcc {
+                estimate,
+                can_probe,
+            } => {
                 session.twcc_bps = can_probe.then_some(estimate.as_u64());
             }
             BweKind::Remb { estimate, .. } => session.remb = Some((estimate.as_u64(), now)),
@@ -307,7 +352,9 @@ impl Sfu {
 
     /// Removes a session and all that hangs on it.
     fn finish(&mut self, key: SessionKey, reason: &str, now: Instant) {
-        let Some(session) = self.sessions.remove(&key) else { return };
+        let Some(session) = self.sessions.remove(&key) else {
+            return;
+        };
         self.session_ids.remove(&session.id);
         self.timers.remove(key);
         for address in &session.addresses {
@@ -319,20 +366,35 @@ impl Sfu {
         for track in &session.tracks {
             self.remove_track(*track, reason, now);
         }
-        for (slot, track) in session.slots.iter().enumerate().filter_map(|(i, s)| Some((i, s.track?))) {
+        for (slot, track) in session
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| Some((i, s.track?)))
+        {
             self.forget_subscriber(track, key, slot);
         }
-        self.emit(now, session.subject(), What::SessionClosed { reason: reason.to_owned() });
+        self.emit(
+            now,
+            session.subject(),
+            What::SessionClosed {
+                reason: reason.to_owned(),
+            },
+        );
         if self.sessions.is_empty() {
             self.next_tick = None;
         }
     }
 
     fn remove_track(&mut self, track: TrackKey, reason: &str, now: Instant) {
-        let Some(track) = self.tracks.remove(&track) else { return };
+        let Some(track) = self.tracks.remove(&track) else {
+            return;
+        };
         self.track_ids.remove(&track.id);
         for subscriber in &track.subscribers {
-            let Some(session) = self.sessions.get_mut(&subscriber.session) else { continue };
+            let Some(session) = self.sessions.get_mut(&subscriber.session) else {
+                continue;
+            };
             let slot = &mut session.slots[subscriber.slot];
             slot.track = None;
             slot.current = None;
@@ -345,7 +407,10 @@ impl Sfu {
         }
         if track.announced {
             let subject = self.track_subject(&track);
-            let what = What::TrackUnpublished { track: track.id.clone(), reason: reason.to_owned() };
+            let what = What::TrackUnpublished {
+                track: track.id.clone(),
+                reason: reason.to_owned(),
+            };
             self.emit(now, subject, what);
         }
     }
@@ -362,7 +427,9 @@ impl Sfu {
 
     fn forget_subscriber(&mut self, track: TrackKey, session: SessionKey, slot: usize) {
         if let Some(track) = self.tracks.get_mut(&track) {
-            track.subscribers.retain(|s| !(s.session == session && s.slot == slot));
+            track
+                .subscribers
+                .retain(|s| !(s.session == session && s.slot == slot));
         }
     }
 }

@@ -30,11 +30,19 @@ pub struct Owner<'a> {
 
 impl Sfu {
     /// Answers a publisher's offer; a second offer of the same session renegotiates.
-    pub fn answer_publish(&mut self, now: Instant, owner: Owner<'_>, offer: &str) -> Result<String> {
+    pub fn answer_publish(
+        &mut self,
+        now: Instant,
+        owner: Owner<'_>,
+        offer: &str,
+    ) -> Result<String> {
         let offer = sdp::force_direction(&sdp::guard(offer)?, "sendonly");
         let limit = self.config.max_tracks_per_session;
         if sdp::media_values(&offer, "mid").len() > limit {
-            return Err(MediaError::limit("TOO_MANY_TRACKS", format!("at most {limit} media lines")));
+            return Err(MediaError::limit(
+                "TOO_MANY_TRACKS",
+                format!("at most {limit} media lines"),
+            ));
         }
         let answer = self.answer(now, owner, SessionKind::Publish, &offer)?;
         let key = self.session_ids[owner.session];
@@ -49,17 +57,26 @@ impl Sfu {
         let offer = sdp::force_direction(&sdp::guard(offer)?, "recvonly");
         let limit = self.config.max_subscriptions_per_session;
         if sdp::media_values(&offer, "mid").len() > limit {
-            return Err(MediaError::limit("TOO_MANY_SUBSCRIPTIONS", format!("at most {limit} media lines")));
+            return Err(MediaError::limit(
+                "TOO_MANY_SUBSCRIPTIONS",
+                format!("at most {limit} media lines"),
+            ));
         }
         let answer = self.answer(now, owner, SessionKind::Whep, &offer)?;
         let key = self.session_ids[owner.session];
-        let Some(session) = self.sessions.get_mut(&key) else { return Err(unknown_session(owner.session)) };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return Err(unknown_session(owner.session));
+        };
         for (mid, _) in sdp::media_values(&answer, "mid") {
             let mid = mid_of(mid);
-            let Some(media) = session.rtc.media(mid) else { continue };
+            let Some(media) = session.rtc.media(mid) else {
+                continue;
+            };
             let kind = Kind::from_str0m(media.kind());
             if session.slot_by_mid(mid).is_none() {
-                session.slots.push(Slot::new(Some(mid), kind, random_seed()));
+                session
+                    .slots
+                    .push(Slot::new(Some(mid), kind, random_seed()));
             }
         }
         session.park_streams();
@@ -67,11 +84,19 @@ impl Sfu {
         self.drain(key, now);
         // One stream for all lines, so that a browser keeps lips in sync.
         let stream = sdp::token(owner.event);
-        Ok(sdp::rewrite_msid(&answer, |mid| Some((stream.clone(), sdp::token(mid)))))
+        Ok(sdp::rewrite_msid(&answer, |mid| {
+            Some((stream.clone(), sdp::token(mid)))
+        }))
     }
 
     /// Opens a peer connection towards a subscriber.
-    pub fn open_subscriber(&mut self, now: Instant, owner: Owner<'_>, hidden: bool, pinned: bool) -> Result<()> {
+    pub fn open_subscriber(
+        &mut self,
+        now: Instant,
+        owner: Owner<'_>,
+        hidden: bool,
+        pinned: bool,
+    ) -> Result<()> {
         self.check_new(owner)?;
         let mut session = self.new_session(now, owner, SessionKind::Subscribe, !pinned);
         session.hidden = hidden;
@@ -95,7 +120,9 @@ impl Sfu {
         let answer = SdpAnswer::from_sdp_string(&text)
             .map_err(|error| MediaError::sdp("SDP_INVALID", error.to_string()))?;
         let remote = sdp::ice_credentials(&text)?;
-        let Some(state) = self.sessions.get_mut(&key) else { return Err(unknown_session(session)) };
+        let Some(state) = self.sessions.get_mut(&key) else {
+            return Err(unknown_session(session));
+        };
         let Some(pending) = state.pending.take() else {
             return Err(MediaError::state("NO_PENDING_OFFER", session));
         };
@@ -116,14 +143,25 @@ impl Sfu {
     }
 
     /// Restarts ICE: for publish and whep by the client's fragment, for subscribe by a new offer.
-    pub fn ice_restart(&mut self, now: Instant, session: &str, fragment: Option<&str>) -> Result<String> {
-        let key = *self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
-        let Some(state) = self.sessions.get(&key) else { return Err(unknown_session(session)) };
+    pub fn ice_restart(
+        &mut self,
+        now: Instant,
+        session: &str,
+        fragment: Option<&str>,
+    ) -> Result<String> {
+        let key = *self
+            .session_ids
+            .get(session)
+            .ok_or_else(|| unknown_session(session))?;
+        let Some(state) = self.sessions.get(&key) else {
+            return Err(unknown_session(session));
+        };
         if state.kind == SessionKind::Subscribe {
             let offer = self.offer(key, now, true)?;
             return offer.ok_or_else(|| MediaError::state("NO_PENDING_OFFER", session));
         }
-        let fragment = fragment.ok_or_else(|| MediaError::sdp("SDP_INVALID", "a fragment is needed"))?;
+        let fragment =
+            fragment.ok_or_else(|| MediaError::sdp("SDP_INVALID", "a fragment is needed"))?;
         if fragment.len() > sdp::MAX_SDP_BYTES {
             return Err(MediaError::sdp("SDP_TOO_LARGE", "the fragment"));
         }
@@ -134,10 +172,18 @@ impl Sfu {
         sdp::fragment(&answer)
     }
 
-    fn answer(&mut self, now: Instant, owner: Owner<'_>, kind: SessionKind, offer: &str) -> Result<String> {
+    fn answer(
+        &mut self,
+        now: Instant,
+        owner: Owner<'_>,
+        kind: SessionKind,
+        offer: &str,
+    ) -> Result<String> {
         if let Some(&key) = self.session_ids.get(owner.session) {
             let state = &self.sessions[&key];
-            let same = state.kind == kind && *state.event == *owner.event && *state.participant == *owner.participant;
+            let same = state.kind == kind
+                && *state.event == *owner.event
+                && *state.participant == *owner.participant;
             if !same || kind == SessionKind::Whep {
                 return Err(MediaError::state("SESSION_EXISTS", owner.session));
             }
@@ -162,12 +208,15 @@ impl Sfu {
     fn reoffer(&mut self, key: SessionKey, offer: &str) -> Result<String> {
         let parsed = parse_offer(offer)?;
         let remote = sdp::ice_credentials(offer)?;
-        let Some(state) = self.sessions.get_mut(&key) else { return Err(unknown_session("")) };
+        let Some(state) = self.sessions.get_mut(&key) else {
+            return Err(unknown_session(""));
+        };
         state.unpark_streams();
         let answer = state.rtc.sdp_api().accept_offer(parsed);
         state.park_streams();
         state.refresh_ready();
-        let answer = answer.map_err(|error| MediaError::sdp("SDP_UNSUPPORTED", error.to_string()))?;
+        let answer =
+            answer.map_err(|error| MediaError::sdp("SDP_UNSUPPORTED", error.to_string()))?;
         state.last_offer = offer.to_owned();
         state.remote_ice = Some(remote);
         self.learn_ufrags(key);
@@ -176,7 +225,9 @@ impl Sfu {
 
     fn offer(&mut self, key: SessionKey, now: Instant, restart: bool) -> Result<Option<String>> {
         let labels = self.labels(key);
-        let Some(state) = self.sessions.get_mut(&key) else { return Err(unknown_session("")) };
+        let Some(state) = self.sessions.get_mut(&key) else {
+            return Err(unknown_session(""));
+        };
         if !state.offer_wanted && state.pending.is_none() && !restart {
             return Ok(None);
         }
@@ -185,7 +236,11 @@ impl Sfu {
         state.unpark_streams();
         let mut api = state.rtc.sdp_api();
         for slot in &mut state.slots {
-            let wanted = if slot.track.is_some() { Direction::SendOnly } else { Direction::Inactive };
+            let wanted = if slot.track.is_some() {
+                Direction::SendOnly
+            } else {
+                Direction::Inactive
+            };
             let relabelled = slot.track.is_some() && slot.offered != slot.track;
             match slot.mid.filter(|_| slot.ssrc.is_some() || slot.ready) {
                 Some(mid) => {
@@ -207,7 +262,9 @@ impl Sfu {
         let applied = api.apply();
         state.park_streams();
         state.offer_wanted = false;
-        let Some((offer, pending)) = applied else { return Ok(None) };
+        let Some((offer, pending)) = applied else {
+            return Ok(None);
+        };
         state.pending = Some(pending);
         if let Some(creds) = restarted {
             state.ufrags.push(creds.ufrag.clone());
@@ -226,9 +283,21 @@ impl Sfu {
 
     /// msid (stream, track) of everything that a session subscribes to.
     fn labels(&self, key: SessionKey) -> HashMap<TrackKey, (String, String)> {
-        let Some(session) = self.sessions.get(&key) else { return HashMap::new() };
-        let tracks = session.slots.iter().filter_map(|slot| self.tracks.get(&slot.track?));
-        tracks.map(|track| (track.key, (sdp::token(&track.participant), sdp::token(&track.id)))).collect()
+        let Some(session) = self.sessions.get(&key) else {
+            return HashMap::new();
+        };
+        let tracks = session
+            .slots
+            .iter()
+            .filter_map(|slot| self.tracks.get(&slot.track?));
+        tracks
+            .map(|track| {
+                (
+                    track.key,
+                    (sdp::token(&track.participant), sdp::token(&track.id)),
+                )
+            })
+            .collect()
     }
 
     fn check_new(&self, owner: Owner<'_>) -> Result<()> {
@@ -240,12 +309,21 @@ impl Sfu {
         }
         let limit = self.config.max_sessions;
         if self.sessions.len() >= limit {
-            return Err(MediaError::limit("TOO_MANY_SESSIONS", format!("at most {limit}")));
+            return Err(MediaError::limit(
+                "TOO_MANY_SESSIONS",
+                format!("at most {limit}"),
+            ));
         }
         Ok(())
     }
 
-    fn new_session(&mut self, now: Instant, owner: Owner<'_>, kind: SessionKind, bwe: bool) -> Session {
+    fn new_session(
+        &mut self,
+        now: Instant,
+        owner: Owner<'_>,
+        kind: SessionKind,
+        bwe: bool,
+    ) -> Session {
         let key = self.new_key();
         Session {
             key,
@@ -301,7 +379,9 @@ impl Sfu {
 
     /// STUN requests name our ufrag: it must lead to the session, the former one too for a while.
     fn learn_ufrags(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
         let ufrag = session.rtc.direct_api().local_ice_credentials().ufrag;
         if session.ufrags.contains(&ufrag) {
             return;
@@ -316,22 +396,33 @@ impl Sfu {
 
     /// Tracks follow the media lines of a publisher's answer.
     fn register_tracks(&mut self, key: SessionKey, offer: &str, answer: &str, now: Instant) {
-        let rids: HashMap<&str, Vec<String>> =
-            sdp::media_values(offer, "simulcast").into_iter().map(|(mid, v)| (mid, send_rids(v))).collect();
-        let Some(session) = self.sessions.get(&key) else { return };
+        let rids: HashMap<&str, Vec<String>> = sdp::media_values(offer, "simulcast")
+            .into_iter()
+            .map(|(mid, v)| (mid, send_rids(v)))
+            .collect();
+        let Some(session) = self.sessions.get(&key) else {
+            return;
+        };
         let mut live = Vec::new();
         for (text, _) in sdp::media_values(answer, "mid") {
-            let Some(media) = session.rtc.media(mid_of(text)) else { continue };
+            let Some(media) = session.rtc.media(mid_of(text)) else {
+                continue;
+            };
             if media.direction().is_receiving() && !media.disabled() {
                 live.push((text.to_owned(), Kind::from_str0m(media.kind())));
             }
         }
         let (id, known) = (session.id.clone(), session.tracks.clone());
         for track in known {
-            let gone = self.tracks.get(&track).is_some_and(|t| live.iter().all(|(mid, _)| *mid != *t.mid));
+            let gone = self
+                .tracks
+                .get(&track)
+                .is_some_and(|t| live.iter().all(|(mid, _)| *mid != *t.mid));
             if gone && let Some(session) = self.sessions.get_mut(&key) {
                 session.tracks.retain(|of| *of != track);
-                session.received.retain(|_, received| received.track != track);
+                session
+                    .received
+                    .retain(|_, received| received.track != track);
                 self.remove_track(track, "REMOVED", now);
             }
         }
@@ -344,9 +435,18 @@ impl Sfu {
         }
     }
 
-    fn add_track(&mut self, session: SessionKey, id: Id, mid: &str, kind: Kind, rid_order: Vec<String>) {
+    fn add_track(
+        &mut self,
+        session: SessionKey,
+        id: Id,
+        mid: &str,
+        kind: Kind,
+        rid_order: Vec<String>,
+    ) {
         let key = self.new_key();
-        let Some(state) = self.sessions.get_mut(&session) else { return };
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
         state.tracks.push(key);
         let track = Track {
             key,
@@ -374,15 +474,29 @@ impl Sfu {
 }
 
 fn parse_offer(offer: &str) -> Result<SdpOffer> {
-    SdpOffer::from_sdp_string(offer).map_err(|error| MediaError::sdp("SDP_INVALID", error.to_string()))
+    SdpOffer::from_sdp_string(offer)
+        .map_err(|error| MediaError::sdp("SDP_INVALID", error.to_string()))
 }
 
 /// The RIDs of `a=simulcast:send q;h,~h2;f`, alternatives and pauses aside (RFC 8853).
 fn send_rids(value: Option<&str>) -> Vec<String> {
-    let Some((_, streams)) = value.and_then(|value| value.split_once("send ")) else { return Vec::new() };
+    let Some((_, streams)) = value.and_then(|value| value.split_once("send ")) else {
+        return Vec::new();
+    };
     let streams = streams.split(' ').next().unwrap_or("");
-    let first = |stream: &str| stream.split(',').next().unwrap_or("").trim_start_matches('~').to_owned();
-    streams.split(';').map(first).filter(|rid| !rid.is_empty()).collect()
+    let first = |stream: &str| {
+        stream
+            .split(',')
+            .next()
+            .unwrap_or("")
+            .trim_start_matches('~')
+            .to_owned()
+    };
+    streams
+        .split(';')
+        .map(first)
+        .filter(|rid| !rid.is_empty())
+        .collect()
 }
 
 fn is_session_id(id: &str) -> bool {

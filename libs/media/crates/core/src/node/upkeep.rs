@@ -46,14 +46,18 @@ impl Sfu {
 
     fn end_sessions(&mut self, now: Instant) {
         // ICE reports the loss 15 s after the last check; the rest of the consent time is waited here.
-        let grace = self.config.consent_timeout.saturating_sub(Duration::from_secs(15));
+        let grace = self
+            .config
+            .consent_timeout
+            .saturating_sub(Duration::from_secs(15));
         let connect = self.config.connect_timeout;
         let ended: Vec<(SessionKey, &str)> = self
             .sessions
             .values()
             .filter_map(|session| {
                 let age = now.saturating_duration_since(session.created);
-                let negotiated = session.kind != SessionKind::Subscribe || session.remote_ice.is_some();
+                let negotiated =
+                    session.kind != SessionKind::Subscribe || session.remote_ice.is_some();
                 match session.lost_at {
                     Some(at) if session.connected && now.saturating_duration_since(at) >= grace => {
                         Some((session.key, "CONSENT_EXPIRED"))
@@ -70,13 +74,19 @@ impl Sfu {
     }
 
     fn watch_track(&mut self, key: TrackKey, now: Instant) {
-        let Some(track) = self.tracks.get_mut(&key) else { return };
-        let due: Vec<usize> =
-            (0..track.layers.len()).filter(|&index| track.layers[index].throttle.poll(now)).collect();
+        let Some(track) = self.tracks.get_mut(&key) else {
+            return;
+        };
+        let due: Vec<usize> = (0..track.layers.len())
+            .filter(|&index| track.layers[index].throttle.poll(now))
+            .collect();
         let stalled = track.announced && !track.is_live(now);
         let stall_changed = std::mem::replace(&mut track.stalled, stalled) != stalled;
-        let names: Vec<String> =
-            track.ranked_live(now).into_iter().map(|index| track.layers[index].name()).collect();
+        let names: Vec<String> = track
+            .ranked_live(now)
+            .into_iter()
+            .map(|index| track.layers[index].name())
+            .collect();
         let is_simulcast = names.iter().any(|name| !name.is_empty());
         let layers_changed = is_simulcast && track.announced && names != track.announced_layers;
         if layers_changed {
@@ -86,19 +96,38 @@ impl Sfu {
         for layer in due {
             self.send_pli(key, layer, now);
         }
-        let Some(subject) = self.tracks.get(&key).map(|track| self.track_subject(track)) else { return };
+        let Some(subject) = self.tracks.get(&key).map(|track| self.track_subject(track)) else {
+            return;
+        };
         if stall_changed && stalled {
-            self.emit(now, subject.clone(), What::TrackStalled { track: id.clone() });
+            self.emit(
+                now,
+                subject.clone(),
+                What::TrackStalled { track: id.clone() },
+            );
         } else if stall_changed {
-            self.emit(now, subject.clone(), What::TrackResumed { track: id.clone() });
+            self.emit(
+                now,
+                subject.clone(),
+                What::TrackResumed { track: id.clone() },
+            );
         }
         if layers_changed {
-            self.emit(now, subject, What::TrackLayers { track: id, layers: names });
+            self.emit(
+                now,
+                subject,
+                What::TrackLayers {
+                    track: id,
+                    layers: names,
+                },
+            );
         }
     }
 
     pub(super) fn choose_layers_of_track(&mut self, track: TrackKey, now: Instant) {
-        let Some(track) = self.tracks.get(&track) else { return };
+        let Some(track) = self.tracks.get(&track) else {
+            return;
+        };
         let sessions: Vec<SessionKey> = track.subscribers.iter().map(|s| s.session).collect();
         for session in sessions {
             self.choose_layers(session, now);
@@ -107,10 +136,18 @@ impl Sfu {
 
     /// Sets every slot's target layer by what the path bears, and asks for the keyframes needed.
     pub(super) fn choose_layers(&mut self, key: SessionKey, now: Instant) {
-        let Some(session) = self.sessions.get(&key) else { return };
-        let targets = if session.pinned { self.pinned_targets(session, now) } else { self.fitting_targets(session, now) };
+        let Some(session) = self.sessions.get(&key) else {
+            return;
+        };
+        let targets = if session.pinned {
+            self.pinned_targets(session, now)
+        } else {
+            self.fitting_targets(session, now)
+        };
         let desired = self.desired_bps(session, now);
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
         let mut wanted = Vec::new();
         for (index, target) in targets {
             let slot = &mut session.slots[index];
@@ -128,7 +165,10 @@ impl Sfu {
         }
         if session.desired_bps.abs_diff(desired) > desired / 10 {
             session.desired_bps = desired;
-            session.rtc.bwe().set_bitrate(Bitrate::from(0), Bitrate::from(desired));
+            session
+                .rtc
+                .bwe()
+                .set_bitrate(Bitrate::from(0), Bitrate::from(desired));
         }
         let can_send = session.can_send();
         for (track, layer) in wanted.into_iter().filter(|_| can_send) {
@@ -136,21 +176,35 @@ impl Sfu {
         }
     }
 
-    fn subscribed<'a>(&'a self, session: &'a Session) -> impl Iterator<Item = (usize, &'a Slot, &'a Track)> {
-        session.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let track = self.tracks.get(&slot.track?)?;
-            Some((index, slot, track))
-        })
+    fn subscribed<'a>(
+        &'a self,
+        session: &'a Session,
+    ) -> impl Iterator<Item = (usize, &'a Slot, &'a Track)> {
+        session
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| {
+                let track = self.tracks.get(&slot.track?)?;
+                Some((index, slot, track))
+            })
     }
 
     fn pinned_targets(&self, session: &Session, now: Instant) -> Vec<(usize, Option<usize>)> {
         self.subscribed(session)
             .map(|(index, slot, track)| {
-                let named = slot.wanted_layer.as_deref().and_then(|name| track.layer_named(name));
+                let named = slot
+                    .wanted_layer
+                    .as_deref()
+                    .and_then(|name| track.layer_named(name));
                 // A named layer that is dead for a while falls back, so that the programme goes on.
-                let live = named.filter(|&layer| track.layers[layer].is_live(now) || track.layers.len() == 1);
+                let live = named
+                    .filter(|&layer| track.layers[layer].is_live(now) || track.layers.len() == 1);
                 let best = track.ranked_live(now).last().copied();
-                (index, live.or(best).or(slot.target_layer).or(only_layer(track)))
+                (
+                    index,
+                    live.or(best).or(slot.target_layer).or(only_layer(track)),
+                )
             })
             .collect()
     }
@@ -172,12 +226,19 @@ impl Sfu {
             }
             demands.push(Demand {
                 priority: slot.priority,
-                layers: layers.iter().map(|&layer| track.layers[layer].rate.bps()).collect(),
-                current: slot.target_layer.and_then(|at| layers.iter().position(|&layer| layer == at)),
+                layers: layers
+                    .iter()
+                    .map(|&layer| track.layers[layer].rate.bps())
+                    .collect(),
+                current: slot
+                    .target_layer
+                    .and_then(|at| layers.iter().position(|&layer| layer == at)),
             });
             choices.push((index, layers));
         }
-        let budget = session.estimate(now).map_or(u64::MAX, |bps| bps.saturating_sub(audio_bps));
+        let budget = session
+            .estimate(now)
+            .map_or(u64::MAX, |bps| bps.saturating_sub(audio_bps));
         for (chosen, (index, layers)) in allocate(budget, &demands).into_iter().zip(choices) {
             targets.push((index, chosen.map(|at| layers[at])));
         }
@@ -190,7 +251,9 @@ impl Sfu {
             .subscribed(session)
             .map(|(_, slot, track)| {
                 let layers = capped(track, slot.wanted_layer.as_deref(), now);
-                layers.last().map_or(0, |&layer| track.layers[layer].rate.bps())
+                layers
+                    .last()
+                    .map_or(0, |&layer| track.layers[layer].rate.bps())
             })
             .sum();
         sum * 3 / 2
@@ -198,7 +261,11 @@ impl Sfu {
 
     fn rank_speakers(&mut self, now: Instant) {
         let mut levels: Vec<(Id, i8, Id)> = Vec::new();
-        for track in self.tracks.values_mut().filter(|t| t.kind == Kind::Audio && !t.muted) {
+        for track in self
+            .tracks
+            .values_mut()
+            .filter(|t| t.kind == Kind::Audio && !t.muted)
+        {
             if let Some(level) = track.loudness.speaking(now) {
                 levels.push((track.event.clone(), level, track.participant.clone()));
             }
@@ -225,7 +292,10 @@ impl Sfu {
 
     fn tell_speakers(&mut self, event: Id, speakers: Vec<(Id, i8)>, now: Instant) {
         let state = self.speakers.entry(event.clone()).or_default();
-        let order: Vec<Id> = speakers.iter().map(|(participant, _)| participant.clone()).collect();
+        let order: Vec<Id> = speakers
+            .iter()
+            .map(|(participant, _)| participant.clone())
+            .collect();
         let since = state.told.map(|at| now.saturating_duration_since(at));
         let changed = order != state.order && since.is_none_or(|since| since >= SPEAKER_INTERVAL);
         let refresh = !order.is_empty() && since.is_none_or(|since| since >= SPEAKER_REFRESH);
@@ -239,13 +309,19 @@ impl Sfu {
             self.speakers.remove(&event);
         }
         let nobody: Id = Id::from("");
-        let subject = Subject { session: nobody.clone(), event, participant: nobody, kind: None };
+        let subject = Subject {
+            session: nobody.clone(),
+            event,
+            participant: nobody,
+            kind: None,
+        };
         self.emit(now, subject, What::ActiveSpeakers { speakers });
     }
 }
 
 fn only_layer(track: &Track) -> Option<usize> {
-    (track.layers.len() == 1 || (track.layers.is_empty() && track.rid_order.is_empty())).then_some(0)
+    (track.layers.len() == 1 || (track.layers.is_empty() && track.rid_order.is_empty()))
+        .then_some(0)
 }
 
 /// Live layers, lowest first, up to the one that the subscriber named.
