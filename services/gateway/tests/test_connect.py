@@ -20,7 +20,7 @@ def reason(body: dict[str, object]) -> str:
     assert isinstance(details, list)
     (info,) = (d for d in details if d["type"] == "google.rpc.ErrorInfo")
     padded = info["value"] + "=" * (-len(info["value"]) % 4)
-    return error_details_pb2.ErrorInfo.FromString(base64.b64decode(padded)).reason
+    return str(error_details_pb2.ErrorInfo.FromString(base64.b64decode(padded)).reason)
 
 
 @pytest.fixture(autouse=True)
