@@ -52,3 +52,9 @@ def edge(quick: Quick = False, as_json: Json = False) -> None:
 def audience(quick: Quick = False, as_json: Json = False) -> None:
     """300 blocking viewers through one edge, and on the origin directly."""
     _run("audience", quick=quick, as_json=as_json)
+
+
+@app.command()
+def latency(quick: Quick = False, as_json: Json = False) -> None:
+    """Glass to glass in Chromium by LL-HLS and WHEP, lip sync, click to first picture."""
+    _run("latency", quick=quick, as_json=as_json)

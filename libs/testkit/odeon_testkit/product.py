@@ -26,7 +26,7 @@ class Product:
     """A running deployment.
 
     Attributes:
-        ready: the ready line of `odeon up --json`: gateway, edge, grpc, api_key, event, watch_url, ….
+        ready: the ready line of `odeon up --json`: gateway, edge, grpc, api_key, event, …
         data_dir: where it keeps its data and its logs.
         process: the supervisor.
     """
@@ -70,7 +70,8 @@ async def running_product(
         *command,
         stdout=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,
-        env={**os.environ, **(env or {})},
+        # A home of its own: `odeon watch` of a person must not find a test's deployment.
+        env={**os.environ, "ODEON_HOME": str(data_dir / "home"), **(env or {})},
     )
     try:
         yield Product(await _ready(process, data_dir), data_dir, process)

@@ -13,7 +13,7 @@ MAX_INTERVAL_MS = 120_000
 MAX_STARTUP_MS = 600_000
 MAX_LATENCY_MS = 24 * 3_600_000
 """A viewer may sit anywhere in a day's recording."""
-MAX_SEQUENCE = 2**40
+MAX_SEQUENCE = 2**53 - 1
 MAX_TEXT = 200
 
 
