@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,12 +16,17 @@ from odeon_cli.kinds import TokenKind
 class _Group(TyperGroup):
     """Shows a CliError as a sentence and the way out; no traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember whether scripts read what comes."""
+        ctx.obj = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except CliError as error:
-            show_error(error, as_json="--json" in sys.argv)
+            show_error(error, as_json=bool(ctx.obj))
             raise typer.Exit(1) from None
 
 

@@ -1,5 +1,6 @@
 """What a viewer got, in numbers."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def percentile(samples: Sequence[float], share: float) -> float | None:
     if not samples:
         return None
     ordered = sorted(samples)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 class Bitrate:
