@@ -1,7 +1,7 @@
 """Who calls in a test: holders of keys and tokens, services; and what a refusal says."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -81,6 +81,14 @@ class AuthApi:
             **fields,  # type: ignore[arg-type]
         )
         return await self.stub.IssueToken(request, metadata=by.metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Several services, running; channels by service name."""
+
+    channels: Mapping[str, grpc.aio.Channel]
+    auth: AuthApi
 
 
 async def refusal(call: Awaitable[object]) -> tuple[str, str]:
