@@ -26,6 +26,7 @@ class PublicFiles:
         body = {
             "api_key_required": self._settings.api_key_required,
             "demo": demo(self._settings.demo),
+            "traces": bool(self._settings.otlp_endpoint),
         }
         return JSONResponse(body, headers={"cache-control": "no-store"})
 

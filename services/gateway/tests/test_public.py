@@ -93,7 +93,7 @@ async def test_the_pages_learn_what_they_need(tmp_path: Path) -> None:
         before = (await world.client.get("/config.json")).json()
         note.write_text(json.dumps({"title": "Card", "watch_url": "/w", "studio_url": "/s"}))
         after = (await world.client.get("/config.json")).json()
-    assert before == {"api_key_required": True, "demo": None}
+    assert before == {"api_key_required": True, "demo": None, "traces": False}
     assert after["demo"] == {"title": "Card", "watch_url": "/w", "studio_url": "/s"}
 
 
