@@ -117,7 +117,7 @@ class TestCard:
             f"frame {code.counter}",
         )
         for index, text in enumerate(lines):
-            y = top + self._line_height // 2 + index * (self._line_height + 2)
+            y = top + self._line_height // 4 + index * (self._line_height + 2)
             if y + self._line_height <= bottom:
                 self._glyphs.draw(luma, text, left=left + 6, top=y, right=right)
 

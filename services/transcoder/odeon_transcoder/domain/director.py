@@ -29,7 +29,9 @@ class SpeakerHold:
 
     def observe(self, now_s: float, loudest: str | None) -> str | None:
         """Who counts as the speaker now; silence changes nothing."""
-        if loudest is None or loudest == self.current:
+        if loudest is None:
+            return self.current
+        if loudest == self.current:
             self._candidate = None
         elif loudest != self._candidate:
             self._candidate, self._since = loudest, now_s

@@ -105,7 +105,8 @@ def fit(profile: Profile, source: Size | None, source_rate: float | None) -> Lad
     rate = _frame_rate(profile.max_frame_rate, source_rate)
     rungs = profile.rungs
     if source is not None and len(rungs) > 1:
-        height = min(source.height, source.width * 9 // 16)
+        # Rounded up, because 426 pixels are 239.6 lines of 16:9.
+        height = min(source.height, -(-source.width * 9 // 16))
         kept = tuple(rung for rung in rungs if rung.size.height <= height)
         top = kept[0].size.height if kept else 0
         own = max(height // 2 * 2, 2)

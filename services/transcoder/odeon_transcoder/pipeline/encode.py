@@ -317,6 +317,7 @@ class AudioEncoder:
         self._stream = stream
         self._packager = packager
         self._next = 0
+        self._packaged = 0
 
     @property
     def next_samples(self) -> tuple[int, int]:
@@ -333,11 +334,17 @@ class AudioEncoder:
         frame.pts = (self._next + 1) * AAC_FRAME_SAMPLES
         frame.time_base = Fraction(1, AUDIO_RATE)
         self._next += 1
+        self._package(frame, capture_s)
+
+    def close(self) -> None:
+        """Package what the encoder still holds and end the last part after it."""
+        if self._next:
+            self._package(None, None)
+        self._packager.finish(self._packaged)
+
+    def _package(self, frame: av.AudioFrame | None, capture_s: float | None) -> None:
         for packet in self._stream.encode(frame):
             assert packet.pts is not None
             index = packet.pts // AAC_FRAME_SAMPLES
             self._packager.add(index, packet, capture_s)
-
-    def close(self) -> None:
-        """End the last part after what was encoded."""
-        self._packager.finish(self._next)
+            self._packaged = index + 1

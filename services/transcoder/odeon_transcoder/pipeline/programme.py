@@ -25,7 +25,7 @@ from odeon_transcoder.pipeline.upload import Bearer
 _log = logging.getLogger(__name__)
 
 _GUARD_EVERY_S = 0.25
-_MEASURE_S = 0.8
+_MEASURE_S = 1.2
 """How long a source is watched for its size and rate before the ladder is chosen."""
 _FIRST_PICTURE_S = 1.5
 """A granted epoch waits this long for its first picture, then it begins with the slate."""
@@ -194,7 +194,11 @@ class Programme:
             size, rate = self._best_source()
             if size is not None:
                 first = now if first is None else first
-                if rate is not None or now - first >= _MEASURE_S:
+                if rate is None and now - first >= _MEASURE_S:
+                    # Few pictures came: rather too slow, which is mended later, than too fast.
+                    size, rate = self._best_source(of_steps=1)
+                    return fit(self._config.profile, size, rate)
+                if rate is not None:
                     return fit(self._config.profile, size, rate)
             elif now - begun >= self._config.slate_after_s:
                 return fit(self._config.profile, None, None)
@@ -202,11 +206,11 @@ class Programme:
                 self._floor.changed.wait(0.1)
         return None
 
-    def _best_source(self) -> tuple[Size | None, float | None]:
+    def _best_source(self, *, of_steps: int = 5) -> tuple[Size | None, float | None]:
         best: tuple[Size | None, float | None] = (None, None)
         for video in self._floor.video_tracks():
             if video.size is not None and (best[0] is None or video.size.height > best[0].height):
-                best = (video.size, video.rate)
+                best = (video.size, video.rate(of_steps=of_steps))
         return best
 
     def _run_epoch(self, ladder: Ladder) -> str:

@@ -26,7 +26,7 @@ _MAX_PICTURES = 90
 _MAX_IN_DECODER = 32
 _MAX_PIXELS = 3840 * 2160
 _KEYFRAME_RETRY_S = 0.5
-_RATE_SAMPLES = 6
+_RATE_STEPS = 5
 
 
 @dataclass(slots=True)
@@ -150,11 +150,10 @@ class VideoTrack:
         """Whether anything was decoded yet."""
         return self._last_ready_s != float("-inf")
 
-    @property
-    def rate(self) -> float | None:
-        """Pictures a second by RTP time; None until there were enough of them."""
+    def rate(self, *, of_steps: int = _RATE_STEPS) -> float | None:
+        """Pictures a second by RTP time; None until there were `of_steps` steps between them."""
         steps = list(self._rtp_steps)
-        if len(steps) < _RATE_SAMPLES - 1:
+        if len(steps) < of_steps:
             return None
         median = statistics.median(steps)
         return 1 / median if median > 0 else None

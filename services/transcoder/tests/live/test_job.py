@@ -1,14 +1,5 @@
 """A job among real neighbours, from the offer to the recording."""
 
-import os
-import signal
-
-import numpy as np
-import av
-import io
-from odeon.room.v1 import room_pb2
-from odeon_testkit.testcard import beep_onsets, lip_sync_errors, read_luma
-
 
 async def test_an_offered_job_becomes_a_recording_in_sync_with_no_frame_missing(deployment) -> None:
     await deployment.start_transcoder()
