@@ -46,27 +46,7 @@ async def start(settings: AuthSettings) -> AsyncIterator[Mapping[str, str]]:
             await database.require_schema(MIGRATIONS, "python -m odeon_auth migrate")
         bus = await stack.enter_async_context(Bus(settings.nats_url, name="auth"))
         trust = TrustStore()
-        store = SqlStore(database, utc_now)
-        ring = SqlKeyRing(database, _seal(settings))
-        board = TrustBoard(
-            store, ring, utc_now, trust=trust, interval_s=settings.snapshot_interval_s
-        )
-        await board.start()
-
-        def session_ended(session: Session) -> None:
-            board.revoked(session)
-            _publish(bus, session)
-
-        keys = Keys(store, utc_now, session_ended)
-        if secret := settings.bootstrap_key.get_secret_value():
-            await keys.bootstrap(secret)
-        tokens = Tokens(
-            store,
-            Signer(ring, board, utc_now),
-            utc_now,
-            service_secret=settings.service_secret,
-            on_revoked=session_ended,
-        )
+        servicer, board = await _assemble(settings, database, bus, trust)
         tasks = await stack.enter_async_context(EternalTasks())
         tasks.spawn("trust-keep-fresh", board.keep_fresh())
         if settings.nats_url:
@@ -78,7 +58,7 @@ async def start(settings: AuthSettings) -> AsyncIterator[Mapping[str, str]]:
             services=[
                 (
                     auth_pb2_grpc.add_AuthServiceServicer_to_server,
-                    AuthServicer(keys, tokens, board),
+                    servicer,
                     auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
                 )
             ],
@@ -86,6 +66,31 @@ async def start(settings: AuthSettings) -> AsyncIterator[Mapping[str, str]]:
         )
         await stack.enter_async_context(server)
         yield {"grpc": server.address}
+
+
+async def _assemble(
+    settings: AuthSettings, database: Database, bus: Bus, trust: TrustStore
+) -> tuple[AuthServicer, TrustBoard]:
+    store = SqlStore(database, utc_now)
+    ring = SqlKeyRing(database, _seal(settings))
+    board = TrustBoard(store, ring, utc_now, trust=trust, interval_s=settings.snapshot_interval_s)
+    await board.start()
+
+    def session_ended(session: Session) -> None:
+        board.revoked(session)
+        _publish(bus, session)
+
+    keys = Keys(store, utc_now, session_ended)
+    if secret := settings.bootstrap_key.get_secret_value():
+        await keys.bootstrap(secret)
+    tokens = Tokens(
+        store,
+        Signer(ring, board, utc_now),
+        utc_now,
+        service_secret=settings.service_secret,
+        on_revoked=session_ended,
+    )
+    return AuthServicer(keys, tokens, board), board
 
 
 async def _make_streams(bus: Bus) -> None:

@@ -114,5 +114,21 @@ async def test_a_released_job_goes_to_the_next_worker_at_once(room: RoomApi) -> 
     assert (await room.claim(first.name, "w2")).claim == 2
 
 
+async def test_what_a_worker_says_is_there_for_people_to_read(room: RoomApi) -> None:
+    job = await room.claim((await live(room)).name)
+    request = pb.FinishJobRequest(
+        name=job.name,
+        worker="w1",
+        claim=job.claim,
+        outcome=OUTCOME.OUTCOME_FAILED,
+        detail="encoder died",
+    )
+
+    await room.stub.FinishJob(request, metadata=room.service("transcoder").metadata)
+
+    (stored,) = await room.jobs()
+    assert (stored.state, stored.status) == (pb.Job.STATE_OFFERED, "encoder died")
+
+
 async def test_an_unknown_job_is_refused(room: RoomApi) -> None:
     assert await refusal(room.claim("jobs/nothing")) == ("NOT_FOUND", "JOB_NOT_FOUND")

@@ -278,6 +278,7 @@ def job_to_proto(job: Job) -> pb.Job:
         worker=job.worker,
         claim=job.claim,
         slots=job.slots,
+        status=job.status,
     )
 
 

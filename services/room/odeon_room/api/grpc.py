@@ -279,7 +279,10 @@ class RoomServicer(room_pb2_grpc.RoomServiceServicer):
         """Give a job back. Refusals: JOB_NOT_FOUND, JOB_LOST."""
         holder = Holder(request.name, request.worker, request.claim)
         job = await self._use.jobs.finish(
-            current_principal(), holder, convert.outcome_from_proto(request.outcome)
+            current_principal(),
+            holder,
+            convert.outcome_from_proto(request.outcome),
+            request.detail,
         )
         return pb.FinishJobResponse(job=convert.job_to_proto(job))
 

@@ -21,6 +21,8 @@ REOFFER_S = 2.0
 MOST_FAILURES = 5
 """In a row; then somebody must look."""
 _FIRST_BACKOFF = timedelta(seconds=1)
+MOST_STATUS = 500
+"""Characters of what a worker says for people."""
 FLUSH = timedelta(seconds=5)
 """How long a cancelled job's worker may take to deliver its last parts."""
 
@@ -134,7 +136,9 @@ def renewed(job: Job, *, worker: str, claim: int, status: str) -> Job:
     _require_holder(job, worker, claim)
     if job.state in FINAL:
         return job
-    return replace(job, state=JobState.CLAIMED, renewals=job.renewals + 1, status=status[:500])
+    return replace(
+        job, state=JobState.CLAIMED, renewals=job.renewals + 1, status=status[:MOST_STATUS]
+    )
 
 
 def lapsed(job: Job) -> Job:
@@ -142,7 +146,9 @@ def lapsed(job: Job) -> Job:
     return replace(job, state=JobState.OFFERED) if job.state is JobState.CLAIMED else job
 
 
-def finished(job: Job, *, worker: str, claim: int, outcome: Outcome, now: datetime) -> Job:
+def finished(
+    job: Job, *, worker: str, claim: int, outcome: Outcome, now: datetime, detail: str = ""
+) -> Job:
     """The job after its holder gave it back.
 
     A failed one is offered again after 1, 2, 4, 8 s; after five failures in a row it stays failed.
@@ -151,6 +157,7 @@ def finished(job: Job, *, worker: str, claim: int, outcome: Outcome, now: dateti
         JobLost: the claim is another's.
     """
     _require_holder(job, worker, claim)
+    job = replace(job, status=detail[:MOST_STATUS] or job.status)
     if job.state in FINAL:
         return replace(job, finish_time=job.finish_time or now)
     if outcome is Outcome.DONE:

@@ -99,7 +99,9 @@ class Jobs:
         job, event = await self._with_job(holder.name, work)
         return self._assignment(job, event)
 
-    async def finish(self, caller: Principal, holder: Holder, outcome: Outcome) -> Job:
+    async def finish(
+        self, caller: Principal, holder: Holder, outcome: Outcome, detail: str = ""
+    ) -> Job:
         """Give a job back."""
         caller.require_alone()
 
@@ -110,6 +112,7 @@ class Jobs:
                 claim=holder.claim,
                 outcome=outcome,
                 now=self._now(),
+                detail=detail,
             )
             event = await lookup.event(tx, job.event)
             if event.state is EventState.ENDED:

@@ -9,7 +9,19 @@ down_revision = None
 
 
 def upgrade() -> None:
-    sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+    create_rooms()
+    create_events()
+    create_participants()
+    create_jobs()
+    create_followups()
+    create_outbox()
+    create_requests()
+    create_nodes()
+    for table in ("rooms", "events", "participants", "jobs", "followups", "outbox", "requests"):
+        guard_tenant(op, table)
+
+
+def create_rooms() -> None:
     op.create_table(
         "rooms",
         sa.Column("tenant_id", sa.String(63), primary_key=True),
@@ -18,6 +30,9 @@ def upgrade() -> None:
         sa.Column("max_participants", sa.Integer, nullable=False),
         sa.Column("create_time", UtcTime, nullable=False),
     )
+
+
+def create_events() -> None:
     op.create_table(
         "events",
         sa.Column("tenant_id", sa.String(63), primary_key=True),
@@ -39,6 +54,9 @@ def upgrade() -> None:
     )
     op.create_index("events_by_state", "events", ["state", "tenant_id"])
     op.create_index("events_by_room", "events", ["tenant_id", "room_id"])
+
+
+def create_participants() -> None:
     op.create_table(
         "participants",
         sa.Column("tenant_id", sa.String(63), primary_key=True),
@@ -56,6 +74,9 @@ def upgrade() -> None:
         sa.Column("banned", sa.Boolean, nullable=False),
         sa.Column("node_id", sa.String(63), nullable=False),
     )
+
+
+def create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("tenant_id", sa.String(63), primary_key=True),
@@ -76,6 +97,9 @@ def upgrade() -> None:
     op.create_index("jobs_by_id", "jobs", ["job_id"], unique=True)
     op.create_index("jobs_by_state", "jobs", ["state"])
     op.create_index("jobs_by_event", "jobs", ["tenant_id", "event_id"])
+
+
+def create_followups() -> None:
     op.create_table(
         "followups",
         sa.Column("tenant_id", sa.String(63), primary_key=True),
@@ -87,6 +111,10 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text, nullable=False),
     )
     op.create_index("followups_by_due", "followups", ["due_time"])
+
+
+def create_outbox() -> None:
+    sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "outbox",
         sa.Column("sequence", sequence, primary_key=True, autoincrement=True),
@@ -94,6 +122,9 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
+
+
+def create_requests() -> None:
     op.create_table(
         "requests",
         sa.Column("tenant_id", sa.String(63), primary_key=True),
@@ -103,6 +134,9 @@ def upgrade() -> None:
         sa.Column("resource", sa.Text, nullable=False),
         sa.Column("create_time", UtcTime, nullable=False),
     )
+
+
+def create_nodes() -> None:
     op.create_table(
         "nodes",
         sa.Column("node_id", sa.String(63), primary_key=True),
@@ -118,8 +152,6 @@ def upgrade() -> None:
         sa.Column("probe_error", sa.Text, nullable=False),
         sa.Column("probe_failures", sa.Integer, nullable=False),
     )
-    for table in ("rooms", "events", "participants", "jobs", "followups", "outbox", "requests"):
-        guard_tenant(op, table)
 
 
 def downgrade() -> None:

@@ -351,6 +351,7 @@ class Job(_message.Message):
     NODE_ADDRESS_FIELD_NUMBER: _builtins.int
     JOIN_TOKEN_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"jobs/{job}"."""
     kind: Global___Job.Kind.ValueType
@@ -368,6 +369,8 @@ class Job(_message.Message):
     join_token: _builtins.str
     """Join token of the hidden participant."""
     slots: _builtins.int
+    status: _builtins.str
+    """What its worker last said, for people who look."""
     @_builtins.property
     def layout(self) -> Global___Layout: ...
     @_builtins.property
@@ -388,10 +391,11 @@ class Job(_message.Message):
         node_address: _builtins.str = ...,
         join_token: _builtins.str = ...,
         slots: _builtins.int = ...,
+        status: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["layout", b"layout", "lease_expire_time", b"lease_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "event", b"event", "join_token", b"join_token", "kind", b"kind", "layout", b"layout", "lease_expire_time", b"lease_expire_time", "name", b"name", "node_address", b"node_address", "profile", b"profile", "slots", b"slots", "state", b"state", "tenant_id", b"tenant_id", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "event", b"event", "join_token", b"join_token", "kind", b"kind", "layout", b"layout", "lease_expire_time", b"lease_expire_time", "name", b"name", "node_address", b"node_address", "profile", b"profile", "slots", b"slots", "state", b"state", "status", b"status", "tenant_id", b"tenant_id", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
