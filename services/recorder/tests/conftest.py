@@ -51,9 +51,19 @@ def issuer() -> Issuer:
     return Issuer()
 
 
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in os.environ if n.startswith("ODEON_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def recorder_at(issuer: Issuer) -> Any:
+    """Starts a recorder on a folder: `async with recorder_at(folder, setting=…)`."""
+    return lambda folder, **settings: recorder_on(folder, issuer, **settings)
+
+
 @pytest.fixture
 async def recorder(tmp_path: Path, issuer: Issuer) -> AsyncIterator[Running]:
-    for name in [n for n in os.environ if n.startswith("ODEON_")]:
-        os.environ.pop(name)
     async with recorder_on(tmp_path, issuer) as running:
         yield running

@@ -54,10 +54,9 @@ class Archivist:
         pause_s = _PACE_S
         while not self._live.in_archive:
             try:
-                try:
-                    await self._round()
-                finally:
-                    await self._checkpoint()
+                # First, because it needs no object storage.
+                await self._checkpoint()
+                await self._round()
                 pause_s = _PACE_S
             except ArchiveAway as error:
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
@@ -73,10 +72,10 @@ class Archivist:
                         await self._live.changed()
 
     async def _round(self) -> None:
-        tracks = self._live.tracks
-        await asyncio.gather(*(self._move_inits(track) for track in tracks))
         # In order within a track: what is archived is always a beginning.
-        await asyncio.gather(*(self._move_segments(track) for track in tracks))
+        for track in self._live.tracks:
+            await self._move_inits(track)
+            await self._move_segments(track)
         timeline = self._live.timeline
         ended = timeline.ended_ms is not None
         complete = all(len(t.archived) == len(t.segments) for t in self._live.tracks)

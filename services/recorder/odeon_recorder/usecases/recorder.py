@@ -117,12 +117,13 @@ class Recorder:
         live = await self.find(key)
         if live.timeline.ended_ms is None:
             raise TimelineLive("end the timeline first")
-        await self._drop(key)
-        try:
-            await self._archive.delete(key)
-        except ArchiveAway as error:
-            raise Unavailable("object storage does not answer") from error
-        await live.log.remove()
+        async with self._lock(key):
+            await self._drop(key)
+            await live.log.remove()
+            try:
+                await self._archive.delete(key)
+            except ArchiveAway as error:
+                raise Unavailable("object storage does not answer") from error
 
     # Keeping
 
@@ -150,8 +151,9 @@ class Recorder:
             return
         on_disk = not isinstance(live.log, Nowhere)
         if on_disk and time.time() * 1000 - ended_ms > self._keep_s() * 1000:
-            await self._drop(key)
-            await live.log.remove()
+            async with self._lock(key):
+                await self._drop(key)
+                await live.log.remove()
         elif time.monotonic() - live.used_at > IDLE_S:
             await self._drop(key)
 
@@ -173,11 +175,14 @@ class Recorder:
     # Opening
 
     async def _open(self, key: Key, *, create: bool) -> LiveTimeline | None:
-        lock = self._opening.setdefault(key, asyncio.Lock())
-        async with lock:
+        async with self._lock(key):
             if key in self._held:
                 return self._held[key].live
             return await self._load(key, create=create)
+
+    def _lock(self, key: Key) -> asyncio.Lock:
+        """Held while a timeline is opened or removed."""
+        return self._opening.setdefault(key, asyncio.Lock())
 
     async def _load(self, key: Key, *, create: bool) -> LiveTimeline | None:
         opened = await self._spool.open(key)
@@ -222,7 +227,9 @@ class Recorder:
         return live
 
     async def _drop(self, key: Key) -> None:
-        held = self._held.pop(key)
+        held = self._held.pop(key, None)
+        if held is None:
+            return
         await held.live.close()
         for task in held.tasks:
             task.cancel()
