@@ -10,13 +10,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from odeon_runtime import telemetry
 from odeon_runtime.errors import DomainError, PermissionDenied, Unauthenticated
 from odeon_runtime.logs import logger
 from odeon_runtime.permissions import PUBLIC, SERVICE, method_permissions
-from odeon_runtime.principal import Principal, acting_as
+from odeon_runtime.principal import Principal, act_as, acting_as
 from odeon_runtime.status import to_status
 from odeon_runtime.tokens import Audience, Verifier
 
@@ -134,16 +135,23 @@ class _Call:
         request: Any,
         context: Context,
     ) -> AsyncIterator[Any]:
-        with self._span() as span:
-            try:
-                principal = self._gate.admit(self._method, self._metadata)
-                with acting_as(principal):
-                    async for response in behaviour(request, context):
-                        yield response
-            except DomainError as error:
-                await self._refuse(error, context, span)
-            except grpc.aio.AioRpcError as error:
-                await self._relay(error, context)
+        # A stream that breaks off is finalised by another task, where what was entered here cannot
+        # be left. Each RPC has a task and so a context of its own: nothing needs to be undone.
+        parent = telemetry.extract(self._metadata)
+        span = _tracer.start_span(
+            self._method.lstrip("/"), context=parent, kind=trace.SpanKind.SERVER
+        )
+        otel_context.attach(trace.set_span_in_context(span, parent))
+        try:
+            act_as(self._gate.admit(self._method, self._metadata))
+            async for response in behaviour(request, context):
+                yield response
+        except DomainError as error:
+            await self._refuse(error, context, span)
+        except grpc.aio.AioRpcError as error:
+            await self._relay(error, context)
+        finally:
+            span.end()
 
     def _span(self) -> Any:
         return _tracer.start_as_current_span(

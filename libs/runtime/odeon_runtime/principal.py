@@ -104,6 +104,11 @@ def maybe_principal() -> Principal | None:
     return _current.get()
 
 
+def act_as(principal: Principal | None) -> None:
+    """Serve the rest of this task as `principal`."""
+    _current.set(principal)
+
+
 @contextmanager
 def acting_as(principal: Principal | None) -> Iterator[None]:
     """Serve a call as `principal`; also what tests use to call use cases."""

@@ -1,5 +1,6 @@
 """Puts a signaling node together; `__main__` runs it, tests run it in their own loop."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,6 +10,7 @@ from odeon_runtime.bus import Bus
 from odeon_runtime.grpc_client import Peers
 from odeon_runtime.grpc_server import GrpcServer
 from odeon_runtime.ids import NodeId, new_id
+from odeon_runtime.logs import logger
 from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
 from odeon_runtime.trust import TrustStore, follow_bus, follow_stream
@@ -20,6 +22,8 @@ from odeon_signaling.reports import Heartbeat, ParticipantReports
 from odeon_signaling.settings import SignalingSettings
 
 SERVICE = "signaling"
+_TRUST_WAIT_S = 15.0
+_log = logger(__name__)
 
 
 @asynccontextmanager
@@ -43,6 +47,7 @@ async def signaling(settings: SignalingSettings) -> AsyncIterator[Mapping[str, s
         tasks.spawn("stage-tick", node.tick())
         tasks.spawn("trust", follow_stream(trust, peers))
         tasks.spawn("participant-reports", reports.run())
+        await _keys_known(trust)
         await stack.enter_async_context(server)
         tasks.spawn("heartbeat", heartbeat.run())
         stack.push_async_callback(_drain, node, heartbeat, server, settings.drain_s)
@@ -52,6 +57,15 @@ async def signaling(settings: SignalingSettings) -> AsyncIterator[Mapping[str, s
             "media": media.addresses[0],
             "media_port": str(media.sfu.port),
         }
+
+
+async def _keys_known(trust: TrustStore) -> None:
+    """Wait for the keys: without them every token would look like a forgery."""
+    try:
+        async with asyncio.timeout(_TRUST_WAIT_S):
+            await trust.ready.wait()
+    except TimeoutError:
+        _log.warning("serving_without_keys")
 
 
 class _Describe:

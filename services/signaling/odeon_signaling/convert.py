@@ -66,7 +66,7 @@ def report_of(grant: Grant, state: room_pb2.Participant.State.ValueType) -> room
 
 
 def session_to_proto(session: SessionStats, tracks: list[TrackStats]) -> signaling_pb2.SessionStats:
-    """Counters of one peer connection and of the layers it publishes."""
+    """Counters of one peer connection; the layers it publishes, or those it is sent."""
     layers = [(t, layer) for t in tracks if t.session == session.session for layer in t.layers]
     received = sum(layer.packets for _, layer in layers)
     lost = sum(layer.lost for _, layer in layers)
@@ -85,10 +85,17 @@ def session_to_proto(session: SessionStats, tracks: list[TrackStats]) -> signali
         jitter_ms=max((layer.jitter_ms for _, layer in layers), default=0.0),
         estimate_bps=session.estimate_bps or 0,
         layers=[
-            signaling_pb2.LayerStats(
-                track_id=track.track, layer=layer.layer, bitrate_bps=layer.bitrate_bps
-            )
-            for track, layer in layers
+            *(
+                signaling_pb2.LayerStats(
+                    track_id=track.track, layer=layer.layer, bitrate_bps=layer.bitrate_bps
+                )
+                for track, layer in layers
+            ),
+            *(
+                signaling_pb2.LayerStats(track_id=slot.track, layer=slot.layer or "")
+                for slot in session.slots
+                if slot.track
+            ),
         ],
     )
 

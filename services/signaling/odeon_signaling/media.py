@@ -63,6 +63,7 @@ class MediaNode:
                 settings.media_port,
                 list(settings.advertise),
                 max_sessions=settings.max_sessions,
+                connect_timeout_ms=int(settings.connect_s * 1000),
             )
         self._host = settings.media_host
         self._advertise = settings.advertise

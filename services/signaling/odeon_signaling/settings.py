@@ -25,6 +25,8 @@ class SignalingSettings(ServiceSettings):
     """host:port at which gateway and transcoders reach this node; the bound one when empty."""
     max_sessions: int = Field(default=2000, ge=1)
     """Peer connections at once; more are refused with TOO_MANY_SESSIONS."""
+    connect_s: float = Field(default=15.0, gt=0)
+    """How long a peer connection may take to come up before it is dropped."""
     heartbeat_s: float = Field(default=2.0, gt=0)
     """How often room hears from this node; room gives up on it after some missed ones."""
     drain_s: float = Field(default=0.0, ge=0)

@@ -1,7 +1,7 @@
 """A real node (media core, gRPC) with scripted neighbours, and stage clients that speak to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from odeon_testkit.issuer import SERVICE_SECRET, Issuer, IssuerAuth, auth_server
 from odeon_testkit.room import ScriptedRoom, room_server
 
 T = TypeVar("T")
-WAIT_S = 10.0
+WAIT_S = 30.0
 KEYFRAME = bytes.fromhex("9001009d012a40003000") + bytes(60)
 SPEECH = bytes.fromhex("f8fffe") + bytes(20)
 
@@ -30,6 +30,16 @@ async def until(check: Callable[[], T | None], within_s: float = WAIT_S) -> T:
             if found:
                 return found
             await asyncio.sleep(0.01)
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
+    """Ask until the answer is good; bounded."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            answer = await ask()
+            if good(answer):
+                return answer
+            await asyncio.sleep(0.02)
 
 
 class Publisher:
@@ -71,10 +81,12 @@ class StageClient:
     publisher: Publisher | None = None
     answers: bool = True
     _reader: asyncio.Task[None] | None = None
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def send(self, **message: object) -> None:
         inner = stage_pb2.StageClientMessage(**message)  # type: ignore[arg-type]
-        await self.call.write(signaling_pb2.StageRequest(message=inner))
+        async with self._writing:  # a call takes one write at a time
+            await self.call.write(signaling_pb2.StageRequest(message=inner))
 
     async def read(self) -> None:
         async for response in self.call:
@@ -128,7 +140,14 @@ class World:
     auth_address: str
     room_address: str
     media_port: int
+    node: AsyncExitStack
+    outage: AsyncExitStack
+    settings: SignalingSettings
     clients: list[StageClient] = field(default_factory=list)
+
+    async def stop_node(self) -> None:
+        """Stop the node as its process would."""
+        await self.node.aclose()
 
     def stage_token(self, who: str, role: str = "host", **claims: Any) -> str:
         claims.setdefault("session_id", f"sid-{who}")
@@ -186,8 +205,10 @@ async def running(**settings: Any) -> AsyncIterator[World]:
     """A node named n1 between scripted neighbours."""
     issuer = Issuer()
     async with AsyncExitStack() as stack:
-        auth_address, auth = await stack.enter_async_context(auth_server(issuer))
-        room_address, room = await stack.enter_async_context(room_server(issuer))
+        outage = await stack.enter_async_context(AsyncExitStack())
+        auth_address, auth = await outage.enter_async_context(auth_server(issuer))
+        room_address, room = await outage.enter_async_context(room_server(issuer))
+        alone = settings.pop("alone", False)
         chosen = SignalingSettings(
             node="n1",
             auth_address=auth_address,
@@ -196,16 +217,17 @@ async def running(**settings: Any) -> AsyncIterator[World]:
             heartbeat_s=0.2,
             **settings,
         )
-        addresses = await stack.enter_async_context(signaling(chosen))
+        node = await stack.enter_async_context(AsyncExitStack())
+        addresses = dict(await node.enter_async_context(signaling(chosen)))
         metadata = [("authorization", f"Bearer {issuer.service_token('gateway')}")]
         channel = grpc.aio.insecure_channel(addresses["grpc"], interceptors=[_WithToken(metadata)])
         await stack.enter_async_context(channel)
         stub = signaling_pb2_grpc.SignalingServiceStub(channel)
-        await until(lambda: room.nodes.get("nodes/n1") or settings.get("alone"))
+        await until(lambda: room.nodes.get("nodes/n1") or alone)
         inner = await stack.enter_async_context(AsyncExitStack())
         world = World(
-            issuer, auth, room, dict(addresses), stub, inner,
-            auth_address, room_address, int(addresses["media_port"]),
+            issuer, auth, room, addresses, stub, inner,
+            auth_address, room_address, int(addresses["media_port"]), node, outage, chosen,
         )  # fmt: skip
         yield world
         for client in world.clients:

@@ -13,7 +13,7 @@ from odeon_signaling.prober.settings import ProberSettings
 from odeon_testkit.impair import Address, Relay
 from odeon_testkit.issuer import SERVICE_SECRET
 
-from .conftest import World, running
+from .conftest import World, eventually, running
 
 PASSES_NOTHING: frozenset[str] = frozenset()
 
@@ -84,19 +84,12 @@ async def test_a_probe_leaves_no_trace(world: World) -> None:
         await probe.round()
 
     assert not world.room.reports
-    stats = await until_no_sessions(world)
-    assert stats == 0
+    await eventually(
+        lambda: world.stub.GetNodeStats(signaling_pb2.GetNodeStatsRequest()),
+        lambda stats: not stats.sessions,
+    )
     assert world.room.active["nodes/n1"] == []
     assert world.room.nodes["nodes/n1"].sessions == 0
-
-
-async def until_no_sessions(world: World) -> int:
-    async with asyncio.timeout(10):
-        while True:
-            stats = await world.stub.GetNodeStats(signaling_pb2.GetNodeStatsRequest())
-            if not stats.sessions:
-                return 0
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
