@@ -31,6 +31,8 @@ EVERY_TENANT = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POOL_SIZE = 8
 _POOL_WAIT_S = 2.0
+_STATEMENT_MS = 5_000
+"""A statement of ours takes milliseconds; one that takes seconds waits for something broken."""
 _ATTEMPTS = 4
 
 
@@ -122,14 +124,18 @@ class Database:
                 tx = await connection.execution_options(odeon_writes=writes)
                 async with tx.begin():
                     if not self.is_sqlite:
-                        await tx.execute(_SCOPE, {"schema": self._schema, "tenant": tenant})
+                        await tx.execute(_SCOPE, self._scope(tenant, _STATEMENT_MS))
                     yield tx
         except PoolTimeout as error:
             raise DatabaseBusy("the database is busy", retry_after_s=1.0) from error
-        except OperationalError as error:
-            if _is_conflict(error):
+        except DBAPIError as error:
+            lost = isinstance(error, OperationalError) or error.connection_invalidated
+            if not lost or _is_conflict(error):
                 raise
             raise DatabaseUnavailable("the database does not answer", retry_after_s=1.0) from error
+
+    def _scope(self, tenant: str, statement_ms: int) -> dict[str, str]:
+        return {"schema": self._schema, "tenant": tenant, "timeout": str(statement_ms)}
 
     # Migrations ------------------------------------------------------------------------------
 
@@ -144,7 +150,7 @@ class Database:
                         {"name": f"odeon-migrate-{self._schema}"},
                     )
                     await tx.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"'))
-                    await tx.execute(_SCOPE, {"schema": self._schema, "tenant": EVERY_TENANT})
+                    await tx.execute(_SCOPE, self._scope(EVERY_TENANT, 0))
                 await tx.run_sync(_upgrade, scripts)
 
     async def require_schema(self, scripts: Path, command: str) -> None:
@@ -160,7 +166,8 @@ class Database:
 
 
 _SCOPE = text(
-    "SELECT set_config('search_path', :schema, true), set_config('odeon.tenant', :tenant, true)"
+    "SELECT set_config('search_path', :schema, true), set_config('odeon.tenant', :tenant, true),"
+    " set_config('statement_timeout', :timeout, true)"
 )
 
 
@@ -185,7 +192,11 @@ def _create_engine(url: str) -> AsyncEngine:
         pool_timeout=_POOL_WAIT_S,
         pool_pre_ping=True,
         # A transaction pooler hands a connection to many sessions: nothing may be prepared on it.
-        connect_args={"prepare_threshold": None, "connect_timeout": 5},
+        connect_args={
+            "prepare_threshold": None,
+            "connect_timeout": 5,
+            "tcp_user_timeout": _STATEMENT_MS,
+        },
     )
 
 

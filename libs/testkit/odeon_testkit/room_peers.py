@@ -13,7 +13,7 @@ from odeon.recorder.v1 import recorder_pb2, recorder_pb2_grpc
 from odeon.room.v1 import room_pb2 as pb
 from odeon.room.v1 import room_pb2_grpc
 from odeon.signaling.v1 import signaling_pb2, signaling_pb2_grpc
-from odeon_runtime.errors import NotFound, Unavailable
+from odeon_runtime.errors import NotFound, PermissionDenied, Unavailable
 from odeon_runtime.grpc_server import Context, GrpcServer
 from odeon_runtime.ids import new_id
 from odeon_runtime.principal import current_principal
@@ -113,11 +113,17 @@ class ScriptedSignaling(signaling_pb2_grpc.SignalingServiceServicer):
 
 
 class ScriptedRecorder(recorder_pb2_grpc.RecorderServiceServicer):
-    """A recorder that remembers which timelines were ended; fails first as often as told."""
+    """A recorder that remembers which timelines were ended.
+
+    Attributes:
+        fail: how often it is away first.
+        refuse: how often it refuses after that.
+    """
 
     def __init__(self) -> None:
         self.ended: list[str] = []
         self.fail = 0
+        self.refuse = 0
 
     async def EndTimeline(
         self, request: recorder_pb2.EndTimelineRequest, context: Context
@@ -126,6 +132,9 @@ class ScriptedRecorder(recorder_pb2_grpc.RecorderServiceServicer):
         if self.fail:
             self.fail -= 1
             raise Unavailable("not now")
+        if self.refuse:
+            self.refuse -= 1
+            raise PermissionDenied("not you")
         self.ended.append(f"{request.tenant_id}/{request.event}")
         return recorder_pb2.EndTimelineResponse()
 

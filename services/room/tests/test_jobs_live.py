@@ -77,7 +77,7 @@ async def test_ending_an_event_closes_stage_and_timeline_once_the_worker_has_del
     room: RoomApi,
 ) -> None:
     job = await room.claim((await live(room)).name)
-    room.peers.recorder.fail = 2
+    room.peers.recorder.fail, room.peers.recorder.refuse = 1, 1
     request = pb.EndEventRequest(name="events/launch")
     await room.stub.EndEvent(request, metadata=room.owner().metadata)
     assert (await renew(room, job)).state == pb.Job.STATE_CANCELLED

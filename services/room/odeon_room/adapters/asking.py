@@ -4,10 +4,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
-from odeon_runtime.errors import Unavailable
+from odeon_runtime.errors import DomainError, Kind, Unavailable
 
 TIMEOUT_S = 5.0
+_NOTHING_THERE = frozenset({grpc.StatusCode.NOT_FOUND})
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+class PeerRefused(DomainError):
+    """A service refused what room asked of it on its own business."""
+
+    kind = Kind.PRECONDITION
+    reason = "PEER_REFUSED"
+
+
+@contextmanager
+def ordering(service: str) -> Iterator[None]:
+    """Around an order of room's own; what is not there needs no ordering about.
+
+    Raises:
+        Unavailable: the service does not answer.
+        PeerRefused: it refused, for whatever reason.
+    """
+    try:
+        with asking(service, or_nothing=_NOTHING_THERE):
+            yield
+    except grpc.aio.AioRpcError as error:
+        code, details = error.code().name, error.details() or ""
+        raise PeerRefused(f"{service} refused: {details}", service=service, code=code) from error
 
 
 @contextmanager

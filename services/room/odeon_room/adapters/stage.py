@@ -1,6 +1,5 @@
 """Signaling nodes and the recorder by gRPC. Always room's own business: no caller passed on."""
 
-import grpc
 from odeon.recorder.v1 import recorder_pb2
 from odeon.signaling.v1 import signaling_pb2 as pb
 from odeon.signaling.v1 import signaling_pb2_grpc
@@ -8,9 +7,7 @@ from odeon_runtime.errors import Unavailable
 from odeon_runtime.grpc_client import Peers
 from odeon_runtime.principal import acting_as
 
-from odeon_room.adapters.asking import TIMEOUT_S, asking
-
-_NOTHING_THERE = frozenset({grpc.StatusCode.NOT_FOUND})
+from odeon_room.adapters.asking import TIMEOUT_S, ordering
 
 
 class SignalingStage:
@@ -24,7 +21,7 @@ class SignalingStage:
         request = pb.UpdateEventRequest(
             tenant_id=tenant, event=f"events/{event}", admitted_identity=identity
         )
-        with acting_as(None), asking("signaling", or_nothing=_NOTHING_THERE):
+        with acting_as(None), ordering("signaling"):
             await self._node(node).UpdateEvent(request, timeout=TIMEOUT_S)
 
     async def mute(
@@ -45,7 +42,7 @@ class SignalingStage:
             audio_muted=audio,
             video_muted=video,
         )
-        with acting_as(None), asking("signaling", or_nothing=_NOTHING_THERE):
+        with acting_as(None), ordering("signaling"):
             await self._node(node).MuteParticipant(request, timeout=TIMEOUT_S)
 
     async def kick(self, node: str, tenant: str, event: str, identity: str, reason: str) -> None:
@@ -53,13 +50,13 @@ class SignalingStage:
         request = pb.KickParticipantRequest(
             tenant_id=tenant, event=f"events/{event}", identity=identity, reason=reason
         )
-        with acting_as(None), asking("signaling", or_nothing=_NOTHING_THERE):
+        with acting_as(None), ordering("signaling"):
             await self._node(node).KickParticipant(request, timeout=TIMEOUT_S)
 
     async def close(self, node: str, tenant: str, event: str) -> None:
         """End every session of an event."""
         request = pb.UpdateEventRequest(tenant_id=tenant, event=f"events/{event}", ended=True)
-        with acting_as(None), asking("signaling", or_nothing=_NOTHING_THERE):
+        with acting_as(None), ordering("signaling"):
             await self._node(node).UpdateEvent(request, timeout=TIMEOUT_S)
 
     def _node(self, address: str) -> signaling_pb2_grpc.SignalingServiceStub:
@@ -77,5 +74,5 @@ class RecorderTimelines:
     async def end(self, tenant: str, event: str) -> None:
         """Close an event's timeline, whatever its epoch; one that never began is no error."""
         request = recorder_pb2.EndTimelineRequest(tenant_id=tenant, event=f"events/{event}")
-        with acting_as(None), asking("recorder", or_nothing=_NOTHING_THERE):
+        with acting_as(None), ordering("recorder"):
             await self._peers.recorder.EndTimeline(request, timeout=TIMEOUT_S)

@@ -181,7 +181,12 @@ class Nodes:
             require_watchable(caller.role, event.state)
             return await self.ensure_placed(tx, event)
 
-        event = await self._store.atomically(tenant, work)
+        async with self._store.reading(tenant) as tx:
+            event = await lookup.event(tx, event_id)
+        if event.node and self.keeps(event.node):
+            require_watchable(caller.role, event.state)  # nearly always: nothing to decide
+        else:
+            event = await self._store.atomically(tenant, work)
         candidate = self._board.candidate(event.node)
         if candidate is None:
             raise NodeNotFound("no such node", node=event.node)
