@@ -18,8 +18,9 @@ class OverloadLimits:
     max_calm_s: float = 160.0
     relapse_s: float = 30.0
     """A rung that must stop again this soon after it came back was a relapse."""
-    spare_share: float = 0.7
-    """Calm also means that encoding uses at most this share of its time."""
+    spare_share: float = 0.4
+    """Calm also means that the largest running rung uses at most this share of its time: the one
+    above has about twice its pixels, and decoding and composing need the rest."""
 
 
 @dataclass(slots=True)

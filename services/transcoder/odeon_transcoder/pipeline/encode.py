@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 _PEAK_FACTOR = 1.4
 """Peak of a 2 s segment over the mean, from the rate limits below."""
 _QUEUE_SECONDS = 1.0
-_HARD_QUEUE_SECONDS = 4.0
+_MAX_QUEUE_SECONDS = 20.0
+"""A rung this far behind has not even managed three frames a second: it is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ class VideoEncoder:
         self._scaler = VideoReformatter()
         self._queue: deque[_Job] = deque()
         self._changed = threading.Condition()
+        self._waiting_frames = 0
         self._closing = False
         self._pausing = False
         self._working_due_s: float | None = None
@@ -200,12 +202,15 @@ class VideoEncoder:
         with self._changed:
             if self.resting:
                 return
-            waiting = len(self._queue)
-            starts = self._cuts.at(index).starts_part
-            limit = _QUEUE_SECONDS if not starts else _HARD_QUEUE_SECONDS
-            if frame is not None and waiting >= limit * self._cuts.frame_rate:
+            rate = self._cuts.frame_rate
+            if len(self._queue) >= _MAX_QUEUE_SECONDS * rate:
+                self._on_failed(TimeoutError("the encoder stands still"))
+                return
+            late = self._waiting_frames >= _QUEUE_SECONDS * rate
+            if frame is not None and late and not self._cuts.at(index).starts_part:
                 self.counters.dropped += 1
                 frame = None
+            self._waiting_frames += frame is not None
             self._queue.append(_Job(index, frame, capture_s, due_s))
             self._changed.notify()
 
@@ -216,6 +221,7 @@ class VideoEncoder:
                 return
             self.resting = resting
             self._queue.clear()
+            self._waiting_frames = 0
             self._pausing = True
             self._changed.notify()
 
@@ -268,6 +274,7 @@ class VideoEncoder:
             if not self._queue:
                 return None
             job = self._queue.popleft()
+            self._waiting_frames -= job.frame is not None
             self._working_due_s = job.due_s
             return job
 

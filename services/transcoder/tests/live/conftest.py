@@ -157,7 +157,7 @@ class Deployment:
     ) -> CardPublisher:
         """A card over WHIP, straight at the node."""
         publisher = await asyncio.to_thread(
-            CardPublisher, TestCard(*size, rate, title=who), codec=codec
+            CardPublisher, TestCard(640, 360, rate, title=who), codec=codec
         )
         token = self.issuer.token(
             Audience.PUBLISH, subject=who, role="publisher", session_id=f"sid-{who}", name=who
@@ -174,6 +174,9 @@ class Deployment:
         self.publishers.append(publisher)
         return publisher
 
+    async def drain(self) -> None:
+        await self.stub.Drain(transcoder_pb2.DrainRequest(), metadata=self.metadata())
+
     async def status(self) -> transcoder_pb2.GetStatusResponse:
         response: transcoder_pb2.GetStatusResponse = await self.stub.GetStatus(
             transcoder_pb2.GetStatusRequest(), metadata=self.metadata()
@@ -187,7 +190,12 @@ class Deployment:
         job: Any = None
         async with asyncio.timeout(within_s):
             while True:
-                jobs = (await self.status()).jobs
+                try:
+                    jobs = (await self.status()).jobs
+                except grpc.aio.AioRpcError as error:
+                    # A transcoder that just started has not heard of any key yet.
+                    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+                    jobs = None
                 job = jobs[0] if jobs else None
                 if job is not None and check(job):
                     return job
@@ -199,6 +207,17 @@ class Deployment:
             response = await stub.GetTimeline(
                 recorder_pb2.GetTimelineRequest(name="timelines/launch"),
                 metadata=[("authorization", f"Bearer {self.issuer.api_token()}")],
+            )
+        timeline: recorder_pb2.Timeline = response.timeline
+        return timeline
+
+    async def end_timeline(self) -> recorder_pb2.Timeline:
+        """What room does once the job is finished."""
+        async with grpc.aio.insecure_channel(self.recorder["grpc"]) as channel:
+            stub = recorder_pb2_grpc.RecorderServiceStub(channel)
+            response = await stub.EndTimeline(
+                recorder_pb2.EndTimelineRequest(tenant_id="acme", event="events/launch"),
+                metadata=self.metadata("room"),
             )
         timeline: recorder_pb2.Timeline = response.timeline
         return timeline
@@ -225,7 +244,7 @@ class Deployment:
 @asynccontextmanager
 async def _deployed(folder: Path) -> AsyncIterator[Deployment]:
     issuer = Issuer()
-    room = RoomWithJob(issuer)
+    room = RoomWithJob(issuer)  # type: ignore[abstract]
     async with AsyncExitStack() as stack:
         nats = stack.enter_context(nats_server())
         auth, _ = await stack.enter_async_context(auth_server(issuer))
