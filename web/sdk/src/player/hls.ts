@@ -1,5 +1,6 @@
 import Hls, { type ErrorData, ErrorDetails, ErrorTypes, Events } from "hls.js";
 import { Emitter } from "../emitter";
+import { LiveFollower } from "./follow";
 import { onFirstFrame } from "./frames";
 import { hlsSettings } from "./hls-settings";
 
@@ -48,6 +49,7 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
   #hls: Hls | undefined;
   #recoveries = 0;
   #stopWaiting: (() => void) | undefined;
+  #follower: LiveFollower | undefined;
   #wanted = -1;
 
   constructor(options: HlsPlayerOptions) {
@@ -84,6 +86,9 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
     hls.on(Events.ERROR, (_, data) => this.#onError(data));
     hls.attachMedia(this.video);
     hls.loadSource(url);
+    this.#follower = new LiveFollower(this.video, {
+      sync: () => (this.live ? (hls.liveSyncPosition ?? undefined) : undefined),
+    });
   }
 
   /** Best first. */
@@ -128,8 +133,9 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
     return toEdge > 0 ? toEdge : undefined;
   }
 
-  /** Whether the viewer watches earlier than the live edge. */
+  /** Whether the viewer chose to watch earlier than the live edge. */
   get behindLive(): boolean {
+    if (this.#follower?.following) return false;
     const target = this.#hls?.liveSyncPosition;
     if (!this.live || target === null || target === undefined) return false;
     return target - this.video.currentTime > LIVE_TOLERANCE_S;
@@ -137,8 +143,9 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
 
   /** Jumps to the live edge and plays. */
   seekToLive(): void {
-    const target = this.#hls?.liveSyncPosition ?? this.#seekableEnd();
-    if (target !== undefined) this.video.currentTime = target;
+    const end = this.#seekableEnd();
+    if (this.#follower) this.#follower.catchUp();
+    else if (end !== undefined) this.video.currentTime = end;
     void this.video.play().catch(() => undefined);
   }
 
@@ -177,6 +184,8 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
   #teardown(): void {
     this.#stopWaiting?.();
     this.#stopWaiting = undefined;
+    this.#follower?.stop();
+    this.#follower = undefined;
     this.#hls?.destroy();
     this.#hls = undefined;
     this.#wanted = -1;

@@ -198,12 +198,14 @@ export class WhepPlayer extends Emitter<WhepEvents> {
 
   #release(session: Session): void {
     session.stopWatching();
-    session.pc.close();
+    // Closing first would end the session at the node too, and there would be nothing to delete.
     void this.#fetch(session.resource.href, {
       method: "DELETE",
       headers: { authorization: `Bearer ${session.token}` },
       keepalive: true,
-    }).catch(() => undefined);
+    })
+      .catch(() => undefined)
+      .finally(() => session.pc.close());
   }
 
   #fetch(url: string, init: RequestInit): Promise<Response> {

@@ -4,6 +4,7 @@ import { Hourglass } from "lucide-react";
 import { type SubmitEvent, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useParams } from "react-router";
+import { storedName, useName } from "../../lib/name";
 import { useEvent, useVisit } from "../../lib/visit";
 import { Lobby } from "../../stage/Lobby";
 import { StageOver } from "../../stage/Over";
@@ -26,8 +27,6 @@ export function Component() {
   if (query.error) return <TroublePage error={query.error} retry={() => void query.refetch()} />;
   return <Loading />;
 }
-
-const NAME_KEY = "odeon.name";
 
 function Guest({ visit, invite }: { visit: Visit; invite: string }) {
   const { t } = useTranslation();
@@ -79,19 +78,18 @@ function JoinForm(props: {
   onJoin: (name: string) => void;
 }) {
   const { t } = useTranslation();
-  const [name, setName] = useState(() => localStorage.getItem(NAME_KEY) ?? "");
+  const { name, setName, keep } = useName();
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
-    localStorage.setItem(NAME_KEY, name.trim());
-    props.onJoin(name.trim());
+    props.onJoin(keep());
   };
   return (
     <form className={css.form} onSubmit={submit}>
       <Field
-        label={t("guest.name")}
+        label={t("stage.name")}
         value={name}
         onChange={(e) => setName(e.target.value)}
-        placeholder={t("guest.namePlaceholder")}
+        placeholder={t("stage.namePlaceholder")}
         maxLength={60}
         autoComplete="name"
         required
@@ -119,7 +117,7 @@ function OnStage(props: {
   const { stage, devices, title, again } = props;
   const { t } = useTranslation();
   const view = useStageView(stage);
-  const rejoin = (): void => void again(localStorage.getItem(NAME_KEY) ?? "");
+  const rejoin = (): void => void again(storedName());
   if (view.state === "closed") {
     return <StageOver devices={devices} reason={view.closedReason ?? ""} again={rejoin} />;
   }

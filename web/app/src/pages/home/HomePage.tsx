@@ -1,3 +1,4 @@
+import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { useConfig } from "../../lib/config";
 import { LinkForm } from "../../ui/LinkForm";
@@ -10,6 +11,9 @@ import css from "./HomePage.module.css";
 export function Component() {
   const { t } = useTranslation();
   const config = useConfig();
+  useEffect(() => {
+    document.title = "Odeon";
+  }, []);
   if (config.isPending) return <Loading />;
   if (config.error) {
     return <TroublePage error={config.error} retry={() => void config.refetch()} />;

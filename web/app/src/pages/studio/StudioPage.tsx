@@ -5,6 +5,7 @@ import { Radio } from "lucide-react";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useParams } from "react-router";
+import { storedName, useName } from "../../lib/name";
 import { useEvent, useVisit } from "../../lib/visit";
 import { Lobby } from "../../stage/Lobby";
 import { StageOver } from "../../stage/Over";
@@ -13,6 +14,7 @@ import { type Devices, useDevices } from "../../stage/useDevices";
 import { type StageEntry, useStageEntry, useStageView } from "../../stage/useStage";
 import { StateBadge } from "../../ui/Badge";
 import { Button } from "../../ui/Button";
+import { Field } from "../../ui/Field";
 import { Notice } from "../../ui/Notice";
 import { Loading, TroublePage, TroubleStatement } from "../../ui/Trouble";
 import { Heading } from "./Heading";
@@ -99,7 +101,7 @@ function Studio({ visit, invite }: { visit: Visit; invite: string }) {
         event={event}
         devices={devices}
         direction={direction}
-        again={() => void entry.enter()}
+        again={() => void entry.enter(storedName() || t("stage.host"))}
       />
     );
   }
@@ -118,11 +120,12 @@ function StudioLobby(props: {
 }) {
   const { event, devices, entry, direction } = props;
   const { t } = useTranslation();
+  const { name, setName, keep } = useName();
   const live = event.state === EventState.LIVE;
   /** No media comes in before the warm-up. */
   const goOnStage = async (): Promise<boolean> => {
     const closed = event.state === EventState.SCHEDULED;
-    return (!closed || (await direction.open())) && (await entry.enter());
+    return (!closed || (await direction.open())) && (await entry.enter(keep() || t("stage.host")));
   };
   const goLive = async (): Promise<void> => {
     if ((await goOnStage()) && !live) await direction.start();
@@ -136,6 +139,15 @@ function StudioLobby(props: {
       devices={devices}
       aside={<StateBadge state={event.state} />}
     >
+      <Field
+        label={t("stage.name")}
+        value={name}
+        onChange={(e) => setName(e.target.value)}
+        placeholder={t("stage.host")}
+        maxLength={60}
+        autoComplete="name"
+        data-testid="display-name"
+      />
       {error ? <Notice error={error} /> : null}
       <div className={css.actions}>
         <Button
