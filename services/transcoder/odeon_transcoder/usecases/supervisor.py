@@ -34,6 +34,7 @@ class Supervisor:
         self._around = around
         self._jobs: dict[str, JobRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._claiming = asyncio.Lock()
 
     @property
     def jobs(self) -> list[JobRun]:
@@ -102,9 +103,10 @@ class Supervisor:
             await offer.done()
 
     async def _claim(self, job: str) -> None:
-        if job in self._jobs:
-            return
-        self._run(await self._around.rooms.claim(job, self._config.worker))
+        # One at a time: after a restart the memory and an offer name the same job.
+        async with self._claiming:
+            if job not in self._jobs:
+                self._run(await self._around.rooms.claim(job, self._config.worker))
 
     def _run(self, assignment: Assignment) -> None:
         _log.info("job_claimed", job=assignment.job, claim=assignment.claim)
