@@ -72,7 +72,12 @@ def up(
     transcoders: Annotated[int, typer.Option(help="How many transcoders.")] = 1,
     tls: Annotated[bool, typer.Option("--tls", help="HTTPS with a local authority.")] = False,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Without the demo event.")] = False,
-    demo_size: Annotated[str, typer.Option(help="Size of the demo's picture, e.g. 640x360.")] = "",
+    demo_size: Annotated[
+        str, typer.Option(help="Size of the demo's picture, e.g. 640x360; else what fits the CPU.")
+    ] = "",
+    demo_frame_rate: Annotated[
+        int, typer.Option(min=1, max=60, help="Pictures per second of the demo.")
+    ] = 30,
     no_open: Annotated[bool, typer.Option("--no-open", help="Open no page.")] = False,
     log_level: Annotated[str, typer.Option(help="Of the services.")] = "info",
     as_json: AsJson = False,
@@ -89,6 +94,7 @@ def up(
         tls=tls,
         demo=not no_demo,
         demo_size=demo_size,
+        demo_frame_rate=demo_frame_rate,
         as_json=as_json,
         open_page=not no_open,
         log_level=log_level,
@@ -116,6 +122,7 @@ def publish(
     duration: Annotated[
         float | None, typer.Option(min=0.1, help="Stop after this many seconds.")
     ] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between reports.")] = 1.0,
     data_dir: DataDir = None,
     ca_file: CaFile = "",
     as_json: AsJson = False,
@@ -137,6 +144,7 @@ def publish(
         skew_ms=skew_ms,
         title=title,
         duration_s=duration,
+        every_s=every,
         as_json=as_json,
     )
     _run(run_publish(options))

@@ -33,6 +33,7 @@ class PublishOptions:
     skew_ms: float
     title: str
     duration_s: float | None
+    every_s: float
     as_json: bool
 
 
@@ -47,7 +48,13 @@ async def publish(options: PublishOptions) -> None:
         status = console().status("connecting …") if not options.as_json else None
         report = _json_reporter() if status is None else _status_reporter(status)
         async with WebRtcHttp(url, token, ca_file=ca_file) as http:
-            publisher = Publisher(http, source, bind_host=bind_host, on_report=report)
+            publisher = Publisher(
+                http,
+                source,
+                bind_host=bind_host,
+                on_report=report,
+                interval_s=options.every_s,
+            )
             if status is not None:
                 status.start()
             try:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 15.0
 _POLL_MS = 200
-_REPORT_S = 1.0
 _RETRY_FIRST_S = 0.25
 _RETRY_MAX_S = 4.0
 
@@ -69,7 +68,7 @@ class Publisher:
         http: the WHIP endpoint.
         source: pictures and sound.
         bind_host: local address of the media socket.
-        on_report: called every second.
+        on_report: called every `interval_s` seconds, and once when it is connected.
     """
 
     def __init__(
@@ -79,7 +78,9 @@ class Publisher:
         *,
         bind_host: str,
         on_report: Callable[[Report], None],
+        interval_s: float = 1.0,
     ) -> None:
+        self._interval_s = interval_s
         self._http = http
         self._source = source
         self._bind_host = bind_host
@@ -159,6 +160,7 @@ class Publisher:
                 if event.kind == "connected":
                     mids = {m.kind: m.mid for m in client.medias()}
                     self._sender.connect(client, mids.get("video"), mids.get("audio"))
+                    self._on_report(self.report())
                 elif event.kind == "keyframe_request":
                     self._keyframe_requests += 1
                     self._sender.want_keyframe()
@@ -172,7 +174,7 @@ class Publisher:
 
     async def _report_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(_REPORT_S)
+            await asyncio.sleep(self._interval_s)
             self._on_report(self.report())
 
     def report(self) -> Report:

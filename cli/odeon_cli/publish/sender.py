@@ -116,8 +116,9 @@ class Sender:
                 capture_time_us=self.clock.unix_us(frame.media_time_s),
                 audio_level=frame.audio_level,
             )
-        with self._lock:
-            self._sent = _counted(self._sent, frame, delivered)
+        if wire is not None:
+            with self._lock:
+                self._sent = _counted(self._sent, frame, delivered)
 
 
 def _counted(sent: Sent, frame: Encoded, delivered: bool) -> Sent:

@@ -16,14 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from odeon_cli.console import CliError
+from odeon_cli.up.logfile import LogFile, last_lines
 from odeon_cli.up.restarts import GIVE_UP_STARTING_AFTER, Restarts
 
-_LOG_LIMIT_BYTES = 32 * 1024 * 1024
 _LINE_LIMIT_BYTES = 256 * 1024
-_TAIL_LINES = 12
 # PR_SET_PDEATHSIG survives exec; the check closes the gap before it was set.
 _TETHER = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
@@ -161,27 +160,30 @@ class Child:
     async def _run_once(self) -> float:
         started = time.monotonic()
         self.starts += 1
-        self._set(State.STARTING if self.starts == 1 else State.RESTARTING)
-        with self._open_log() as log:
-            process = await asyncio.create_subprocess_exec(
-                *self._argv(),
-                env={**os.environ, **self.spec.env, "ODEON_DIE_WITH_PARENT": "1"},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT if self.spec.ready_text else log,
-                start_new_session=True,
-                limit=_LINE_LIMIT_BYTES,
-            )
-            self.pid = process.pid
-            try:
-                if self._stopping.is_set():
-                    self._signal(self.spec.stop_signal)
-                assert process.stdout is not None
-                await self._read(process.stdout, log)
-                self.last_exit = await process.wait()
-            finally:
-                self.kill()
-                self.pid = None
+        self._set(State.STARTING)
+        process = await asyncio.create_subprocess_exec(
+            *self._argv(),
+            env={**os.environ, **self.spec.env, "ODEON_DIE_WITH_PARENT": "1"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            limit=_LINE_LIMIT_BYTES,
+        )
+        self.pid = process.pid
+        try:
+            if self._stopping.is_set():
+                self._signal(self.spec.stop_signal)
+            assert process.stdout is not None and process.stderr is not None
+            with LogFile(self.log_file) as log:
+                await asyncio.gather(
+                    self._read(process.stdout, log),
+                    self._read(process.stderr, log, is_log=True),
+                )
+            self.last_exit = await process.wait()
+        finally:
+            self.kill()
+            self.pid = None
         return time.monotonic() - started
 
     async def _wait_for_restart(self, lived_s: float) -> bool:
@@ -195,7 +197,9 @@ class Child:
             await asyncio.wait_for(self._stopping.wait(), self._restarts.delay_s)
         return True
 
-    async def _read(self, output: asyncio.StreamReader, log: BinaryIO) -> None:
+    async def _read(
+        self, output: asyncio.StreamReader, log: LogFile, *, is_log: bool = False
+    ) -> None:
         """Copy output to the log and watch for the ready line, until the output is closed."""
         while True:
             try:
@@ -205,13 +209,15 @@ class Child:
             if not line:
                 return
             log.write(line)
-            if self.state is not State.READY and self._says_ready(line):
+            if self.state is not State.READY and self._says_ready(line, is_log=is_log):
                 self.ready.set()
                 self._set(State.READY)
 
-    def _says_ready(self, line: bytes) -> bool:
+    def _says_ready(self, line: bytes, *, is_log: bool) -> bool:
         if self.spec.ready_text:
             return self.spec.ready_text.encode() in line
+        if is_log:
+            return False
         try:
             record = json.loads(line)
         except ValueError:
@@ -226,27 +232,12 @@ class Child:
             return self.spec.argv
         return (sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid()), *self.spec.argv)
 
-    def _open_log(self) -> BinaryIO:
-        with suppress(FileNotFoundError):
-            if self.log_file.stat().st_size > _LOG_LIMIT_BYTES:
-                self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        return self.log_file.open("ab", buffering=0)
-
     def _failure(self, message: str) -> StartFailed:
-        tail = "\n".join(self.tail())
+        tail = "\n".join(last_lines(self.log_file))
         return StartFailed(
             f"{message}; its log ends with:\n{tail}" if tail else message,
             hint=f"the whole log is in {self.log_file}; `odeon doctor` checks this machine",
         )
-
-    def tail(self, lines: int = _TAIL_LINES) -> list[str]:
-        """The last lines of its log."""
-        try:
-            with self.log_file.open("rb") as file:
-                file.seek(max(0, self.log_file.stat().st_size - 16_384))
-                return file.read().decode("utf-8", "replace").splitlines()[-lines:]
-        except OSError:
-            return []
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:

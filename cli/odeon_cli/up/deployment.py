@@ -46,6 +46,7 @@ class UpOptions:
     tls: bool = False
     demo: bool = True
     demo_size: str = ""
+    demo_frame_rate: int = 30
     as_json: bool = False
     open_page: bool = True
     log_level: str = "info"
@@ -164,9 +165,9 @@ class _Deployment:
 
 
 def _publisher(options: UpOptions, layout: plan.Layout, demo: demos.Demo) -> ProcessSpec:
-    argv = [sys.executable, "-m", "odeon_cli", "publish", "--test-card", "--json"]
-    if options.demo_size:
-        argv += ["--size", options.demo_size]
+    argv = [sys.executable, "-m", "odeon_cli", "publish", "--test-card", "--json", "--every", "30"]
+    argv += ["--size", options.demo_size or _fitting_size(len(os.sched_getaffinity(0)))]
+    argv += ["--frame-rate", str(options.demo_frame_rate)]
     env = {
         # In the environment, not among the arguments, which every user of the machine can list.
         "ODEON_PUBLISH_URL": demo.links.whip_url,
@@ -174,6 +175,11 @@ def _publisher(options: UpOptions, layout: plan.Layout, demo: demos.Demo) -> Pro
         "ODEON_CA_FILE": str(layout.tls.authority) if layout.tls else "",
     }
     return ProcessSpec(name="publisher", argv=tuple(argv), env=env, tether=True, grace_s=3.0)
+
+
+def _fitting_size(cores: int) -> str:
+    """A ladder below 720p30 takes about one core; a browser that watches wants another two."""
+    return "1280x720" if cores >= 4 else "640x360"
 
 
 def _data_dir(options: UpOptions, stack: AsyncExitStack, signals: Signals) -> Path:

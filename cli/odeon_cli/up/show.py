@@ -105,13 +105,13 @@ class RunningShow:
     """After the start: only what deserves attention is told."""
 
     def __init__(self) -> None:
-        self._told: dict[str, int] = {}
+        self._told: set[str] = set()
 
     def child(self, child: Child) -> None:
         """Tell deaths and returns."""
         name = child.name
-        if child.state is State.RESTARTING and self._told.get(name) != child.starts:
-            self._told[name] = child.starts
+        if child.state is State.RESTARTING:
+            self._told.add(name)
             reason = _why(child.last_exit)
             self.step(f"{name} died ({reason}) and is started again; its log: {child.log_file}")
         elif child.state is State.READY and name in self._told:

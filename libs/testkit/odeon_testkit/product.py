@@ -45,9 +45,9 @@ class Product:
 
 
 def log_ends(data_dir: Path, lines: int = 30) -> str:
-    """The last lines of every log below a data directory."""
+    """The last lines of every process's log."""
     ends = []
-    for log in sorted(data_dir.rglob("*.log")):
+    for log in sorted((data_dir / "logs").glob("*.log")):
         text = log.read_text(errors="replace").splitlines()[-lines:]
         ends.append(f"--- {log.relative_to(data_dir)}\n" + "\n".join(text))
     return "\n".join(ends)

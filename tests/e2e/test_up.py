@@ -1,0 +1,248 @@
+"""`odeon up`: everything in it may die, it may die itself, and nothing is left behind."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from odeon_testkit.product import Product, running_product
+from odeon_testkit.wait import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+SMALL = ("--demo-size", "320x180", "--demo-frame-rate", "15")
+SUPERVISED = (
+    "prober",
+    "nats", "auth", "room", "recorder", "signaling", "transcoder", "gateway", "edge", "analytics",
+    "publisher",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    parent: int
+    state: str
+    command: str
+
+
+def processes() -> dict[int, Process]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        pid = int(entry.name)
+        found[pid] = Process(pid, int(fields[1]), fields[0], command)
+    return found
+
+
+def family(root: int) -> set[int]:
+    """All descendants of a process."""
+    now = processes()
+    known = {root}
+    grew = True
+    while grew:
+        more = {p.pid for p in now.values() if p.parent in known} - known
+        known |= more
+        grew = bool(more)
+    return known - {root}
+
+
+def alive(pids: Iterable[int]) -> list[str]:
+    now = processes()
+    return [now[pid].command for pid in pids if pid in now and now[pid].state != "Z"]
+
+
+def open_ports(ready: dict[str, Any]) -> list[str]:
+    """Ports of the deployment's block that somebody still holds."""
+    base = int(ready["gateway"].rpartition(":")[2])
+    held = []
+    for port in range(base, base + 14):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with closing(socket.socket(socket.AF_INET, kind)) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    held.append(f"{port}/{kind.name}")
+    return held
+
+
+def child_named(product: Product, name: str) -> int:
+    marks = {
+        "nats": "nats-server",
+        "edge": "odeon-edge",
+        "publisher": "odeon_cli publish",
+        "prober": "-m odeon_signaling.prober ",
+    }
+    mark = marks.get(name, f"-m odeon_{name} ")
+    now = processes()
+    (pid,) = [p.pid for p in now.values() if p.parent == product.process.pid and mark in p.command]
+    return pid
+
+
+LOGS = {"transcoder": "transcoder-1", "edge": "edge-1"}
+
+
+def times_ready(product: Product, name: str) -> int:
+    """How often a process said that it is ready."""
+    text = (product.data_dir / "logs" / f"{LOGS.get(name, name)}.log").read_text()
+    words = (
+        ("Server is ready",)
+        if name == "nats"
+        else ('"event": "ready", "service"', '"event":"ready","id"')
+    )
+    return sum(text.count(word) for word in words)
+
+
+async def newest_part(playlist_url: str) -> str:
+    """Address of the newest part of the best rendition."""
+    async with httpx.AsyncClient(timeout=5) as http:
+        main = (await http.get(playlist_url)).raise_for_status().text
+        name = next(line for line in main.splitlines() if line and not line.startswith("#"))
+        media = (await http.get(playlist_url.replace("main.m3u8", name))).raise_for_status().text
+    parts = [line for line in media.splitlines() if line.startswith("#EXT-X-PART:")]
+    return parts[-1]
+
+
+async def plays_on(product: Product) -> None:
+    """New parts come through the edge."""
+    before = ""
+    seen = 0
+
+    async def advanced() -> bool:
+        nonlocal before, seen
+        try:
+            newest = await newest_part(product["playlist_url"])
+        except (httpx.HTTPError, IndexError, StopIteration):
+            return False
+        seen += newest != before
+        before = newest
+        return seen >= 4
+
+    await until(advanced, timeout_s=45)
+
+
+@asynccontextmanager
+async def product_with_demo() -> AsyncIterator[Product]:
+    async with running_product(*SMALL) as product:
+        try:
+            yield product
+        except BaseException:
+            print(product.logs(), file=sys.stderr)
+            raise
+
+
+async def test_each_process_may_be_killed_and_the_event_plays_on() -> None:
+    async with product_with_demo() as product:
+        for name in SUPERVISED:
+            victim = child_named(product, name)
+            everybody = {victim, *family(victim)}
+            starts = times_ready(product, name)
+            os.kill(victim, signal.SIGKILL)
+
+            async def back(name: str = name, starts: int = starts) -> bool:
+                return times_ready(product, name) > starts
+
+            await until(lambda pids=everybody: none_alive(pids), timeout_s=5)  # type: ignore[misc]
+            await until(back, timeout_s=60)
+            await plays_on(product)
+            assert product.process.returncode is None
+
+
+async def none_alive(pids: Iterable[int]) -> bool:
+    return not alive(pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+async def test_nothing_is_left_of_a_deployment_that_ends(number: signal.Signals) -> None:
+    async with product_with_demo() as product:
+        everybody = family(product.process.pid)
+        assert len(everybody) >= len(SUPERVISED)
+
+        product.process.send_signal(number)
+        await product.process.wait()
+        died = time.monotonic()
+
+        await until(lambda: none_alive(everybody), timeout_s=5)
+        assert time.monotonic() - died < 5
+        assert open_ports(product.ready) == []
+        if number is not signal.SIGKILL:
+            assert not (product.data_dir / "state.json").exists()
+
+
+async def test_a_second_signal_ends_everything_at_once() -> None:
+    async with running_product("--no-demo") as product:
+        everybody = family(product.process.pid)
+
+        product.process.send_signal(signal.SIGINT)
+        product.process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(product.process.wait(), 5)
+
+        await until(lambda: none_alive(everybody), timeout_s=5)
+        assert open_ports(product.ready) == []
+
+
+async def test_without_a_demo_there_is_an_empty_deployment() -> None:
+    async with running_product("--no-demo") as product:
+        assert product["event"] == ""
+        assert product.ready["api_key"].startswith("odk_")
+        async with httpx.AsyncClient() as http:
+            health = await http.get(f"{product['gateway']}/healthz")
+        assert health.status_code == 200
+
+
+async def test_with_tls_gateway_and_edges_speak_https_by_a_local_authority() -> None:
+    async with running_product("--tls", "--edges", "2", *SMALL) as product:
+        assert product["gateway"].startswith("https://")
+        assert [url.startswith("https://") for url in product.ready["edges"]] == [True, True]
+        watched = await odeon(product, "watch", "--seconds", "4", "--json")
+
+    assert json.loads(watched.splitlines()[-1])["frames"] > 30
+
+
+async def test_the_other_commands_find_the_running_deployment() -> None:
+    async with running_product(*SMALL) as product:
+        listed = json.loads(await odeon(product, "events", "list", "--json"))
+        made = json.loads(await odeon(product, "events", "create", "Gala", "--start", "--json"))
+        token = json.loads(await odeon(product, "token", "publish", made["event"], "--json"))
+        sent = await odeon(
+            product,
+            *("publish", "--test-card", "--size", "320x180", "--duration", "4", "--json"),
+            *("--url", token["whip_url"], "--token", token["token"]),
+        )
+        ended = json.loads(await odeon(product, "events", "end", made["event"], "--json"))
+        whep = await odeon(product, "watch", "--whep", "--seconds", "4", "--json")
+
+    assert [event["name"] for event in listed["events"]] == ["events/demo"]
+    assert made["state"] == "LIVE"
+    assert ended["state"] == "ENDED"
+    assert json.loads(sent.splitlines()[-1])["video_frames"] > 60
+    report = json.loads(whep.splitlines()[-1])
+    assert (report["latency_source"], report["missing"]) == ("test card", 0)
+
+
+async def odeon(product: Product, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "odeon_cli", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "ODEON_HOME": str(product.data_dir / "home")},
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, output.decode()
+    return output.decode()
