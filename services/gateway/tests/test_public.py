@@ -64,19 +64,19 @@ async def test_steering_knows_edges_by_their_reports_and_leaves_draining_ones(
             "VERSION": 1,
             "TTL": 5,
             "RELOAD-URI": "steering.json",
-            "PATHWAY-PRIORITY": [".", "edge-2"],
+            "PATHWAY-PRIORITY": ["main", "edge-2"],
             "PATHWAY-CLONES": [
-                {"BASE-ID": ".", "ID": "edge-2", "URI-REPLACEMENT": {"HOST": "127.0.0.3"}}
+                {"BASE-ID": "main", "ID": "edge-2", "URI-REPLACEMENT": {"HOST": "127.0.0.3"}}
             ],
         }
-        while seen["PATHWAY-PRIORITY"] != ["edge-2", "."]:
+        while seen["PATHWAY-PRIORITY"] != ["edge-2", "main"]:
             await report(bus, "edge-1", "127.0.0.2", draining=True)
             seen = await manifest()
 
 
 async def test_steering_works_while_no_edge_is_known(world: World) -> None:
     answer = await world.client.get("/steering/acme/launch?_HLS_pathway=%22x%22")
-    assert answer.json()["PATHWAY-PRIORITY"] == ["."]
+    assert answer.json()["PATHWAY-PRIORITY"] == ["main"]
     assert answer.headers["cache-control"] == "no-store"
 
 

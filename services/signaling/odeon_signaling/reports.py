@@ -142,8 +142,10 @@ class Heartbeat:
         while True:
             await self.report()
             self._wake.clear()
+            # Placement waits for a node that room does not know yet: try again soon.
+            pause = self._interval_s if self._reached else min(self._interval_s, _RETRY_S / 4)
             try:
-                async with asyncio.timeout(self._interval_s):
+                async with asyncio.timeout(pause):
                     await self._wake.wait()
             except TimeoutError:
                 continue

@@ -1,6 +1,6 @@
 """To which edge a viewer is steered (HLS content steering, RFC 8216bis section 7).
 
-Playlists are cached and identical for everybody, so they know one pathway: ".", the host that the
+Playlists are cached and identical for everybody, so they know one pathway, BASE: the host that the
 viewer used. The manifest adds every other edge as a clone of it with another HOST; paths, tokens
 and ports stay. A viewer stays where it is unless its edge drains, is gone, or carries so much more
 than the others that this viewer is among those who should move.
@@ -9,8 +9,8 @@ than the others that this viewer is among those who should move.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BASE = "."
-"""PATHWAY-ID of what the playlist itself names."""
+BASE = "main"
+"""PATHWAY-ID that the recorder's multivariant playlist names."""
 TTL_S = 5
 STALE_AFTER_S = 6.0
 """An edge that has not reported for this long is gone: it reports every second."""
@@ -92,7 +92,9 @@ def _moves(edge: Edge, staying: Sequence[Edge], draw: float) -> bool:
 
 
 def _pathway(edge: Edge, via: str) -> str:
-    return BASE if edge.host == via else edge.id
+    if edge.host == via:
+        return BASE
+    return f"{edge.id}-edge" if edge.id == BASE else edge.id
 
 
 def _manifest(by_pathway: dict[str, Edge], order: list[str]) -> Steering:

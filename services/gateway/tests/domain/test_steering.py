@@ -68,6 +68,11 @@ def test_a_host_that_is_a_name_for_all_edges_is_the_last_resort() -> None:
     assert {clone.host for clone in decided.clones} == {"127.0.0.1", "127.0.0.2"}
 
 
+def test_an_edge_named_like_the_base_pathway_is_still_another_one() -> None:
+    decided = steer([ONE, replace(TWO, id=BASE)], via=ONE.host, pathway=BASE, draw=0.5)
+    assert len(set(decided.priority)) == 2
+
+
 def test_without_any_edge_the_viewer_keeps_what_it_has() -> None:
     assert steer([], via="live.example", pathway=BASE, draw=0.0).priority == (BASE,)
 
