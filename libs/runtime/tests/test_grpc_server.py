@@ -32,7 +32,7 @@ def token(
             subject=subject,
             role="test",
             issued_at=now,
-            expires_at=now + 60,
+            expires_at=now + 3600,  # made at import; a whole test run may come before its use
             tenant=tenant,
             permissions=permissions,
         ),
