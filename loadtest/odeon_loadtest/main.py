@@ -58,3 +58,9 @@ def audience(quick: Quick = False, as_json: Json = False) -> None:
 def latency(quick: Quick = False, as_json: Json = False) -> None:
     """Glass to glass in Chromium by LL-HLS and WHEP, lip sync, click to first picture."""
     _run("latency", quick=quick, as_json=as_json)
+
+
+@app.command()
+def recovery(quick: Quick = False, as_json: Json = False) -> None:
+    """What viewers notice when an encoder, the recorder or NATS goes away."""
+    _run("recovery", quick=quick, as_json=as_json)

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 from odeon_testkit.chromium import ChromiumMissing, chromium, chromium_program
 from odeon_testkit.product import Product, running_product
+from odeon_testkit.recording import fetch, lip_sync_ms, renditions
 
 from odeon_loadtest.processes import Missing, free_port
-from odeon_loadtest.recording import fetch, lip_sync_ms, renditions
 from odeon_loadtest.report import Bar, Report, percentile
 
 DEMO_SIZE = "640x360"
@@ -72,10 +72,7 @@ async def measure(*, quick: bool) -> Report:
         running_product("--demo-size", DEMO_SIZE, env=env) as product,
         chromium() as browser,
     ):
-        page = await browser.new_page()
-        await page.goto(product["watch_url"].replace("#", "?debug=1#"))
-        async with asyncio.timeout(30):
-            await page.evaluate(_FIRST_SAMPLE)
+        page = await watching(browser, product)
         await asyncio.sleep(size.settle_s)
         await _hls(report, page, size)
         await _capture_to_ack(report, metrics)
@@ -84,6 +81,15 @@ async def measure(*, quick: bool) -> Report:
         await _whep(report, page, size)
     report.notes.append(f"test card {DEMO_SIZE} at 30 fps, headless Chromium on the same machine")
     return report
+
+
+async def watching(browser: Any, product: Product) -> Any:
+    """The watch page of the demo event in a new tab, playing and being measured."""
+    page = await browser.new_page()
+    await page.goto(product["watch_url"].replace("#", "?debug=1#"))
+    async with asyncio.timeout(30):
+        await page.evaluate(_FIRST_SAMPLE)
+    return page
 
 
 async def _collect(page: Any, seconds: float) -> list[tuple[float, float, int]]:

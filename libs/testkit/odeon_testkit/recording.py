@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import av
 import httpx
 import numpy as np
+
 from odeon_testkit.testcard import Reading, beep_onsets, lip_sync_errors, read_luma
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
