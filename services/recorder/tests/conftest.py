@@ -10,6 +10,7 @@ import httpx
 import pytest
 from odeon.recorder.v1 import recorder_pb2_grpc
 from odeon_recorder.__main__ import start
+from odeon_recorder.adapters.disk import Disk
 from odeon_recorder.settings import RecorderSettings
 from odeon_testkit.issuer import SERVICE_SECRET, Issuer, auth_server
 from odeon_testkit.llhls_owner import Owner
@@ -33,13 +34,15 @@ class Running:
 
 
 @asynccontextmanager
-async def recorder_on(folder: Path, issuer: Issuer, **settings: Any) -> AsyncIterator[Running]:
+async def recorder_on(
+    folder: Path, issuer: Issuer, disk: Disk | None = None, **settings: Any
+) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         auth, _ = await stack.enter_async_context(auth_server(issuer))
         made = RecorderSettings(
             data_dir=folder, auth_address=auth, service_secret=SERVICE_SECRET, **settings
         )
-        addresses = await stack.enter_async_context(start(made))
+        addresses = await stack.enter_async_context(start(made, disk))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(addresses["grpc"]))
         base = f"http://{addresses['http']}"
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=20))

@@ -16,6 +16,7 @@ from odeon_runtime.logs import logger
 from odeon_recorder.domain.records import NS, Archived
 from odeon_recorder.domain.track import Track
 from odeon_recorder.ports import Archive, ArchiveAway
+from odeon_recorder.usecases import meters
 from odeon_recorder.usecases.live import LiveTimeline
 
 MANIFEST_EVERY_S = 10.0
@@ -59,6 +60,7 @@ class Archivist:
                 await self._round()
                 pause_s = _PACE_S
             except ArchiveAway as error:
+                meters.ARCHIVE_AWAY.inc()
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
                 _log.warning("archive_away", timeline=str(self._live.key), error=str(error))
             except DomainError as error:

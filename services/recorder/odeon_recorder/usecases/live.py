@@ -26,6 +26,7 @@ from odeon_recorder.domain.refusals import MediaNotFound, NotYet, SpoolFailed, T
 from odeon_recorder.domain.timeline import Offer, Timeline
 from odeon_recorder.domain.track import Track
 from odeon_recorder.ports import Announcer, Archive, ArchiveAway, Entry, Key, TimelineLog
+from odeon_recorder.usecases import meters
 from odeon_recorder.usecases.rendering import Rendered, RenderedPlaylist
 
 QUEUE_LIMIT = 64
@@ -104,7 +105,10 @@ class LiveTimeline:
             self._sign_at = self._part_at[offer.track] = time.monotonic()
             return facts
 
-        return bool(await self._submit(decide, data=data, track=offer.track))
+        with meters.STORE_SECONDS.time():
+            fresh = bool(await self._submit(decide, data=data, track=offer.track))
+        meters.PARTS.labels("stored" if fresh else "repeated").inc()
+        return fresh
 
     async def store_init(self, track: str, epoch: int, data: bytes, digest: bytes) -> bool:
         """Store an init section; True when it is new."""
@@ -188,12 +192,16 @@ class LiveTimeline:
             if batch[0].checkpoint:
                 await self.log.checkpoint(self.timeline)
         except Exception as failure:
+            meters.SPOOL_FAILURES.inc()
             for write, _ in decided:
                 _fail(write, failure)
             return
         for write, facts in decided:
             if not write.done.done():
                 write.done.set_result(facts)
+        # Owners hear of it before hundreds of players do.
+        if entries:
+            self.wake()
 
     async def _store(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -225,7 +233,6 @@ class LiveTimeline:
                     self._parts.clear()
                     gaps = sum(len(gaps_of(self.timeline, t)) for t in self.tracks)
                     self._announcer.ended(self.key, duration_ns=self.timeline.end_ns, gaps=gaps)
-        self.wake()
 
     def _tell_closed(self, part: PartStored) -> None:
         segment = self.timeline.tracks[part.track].segments[part.msn]
@@ -251,6 +258,11 @@ class LiveTimeline:
     def tracks(self) -> list[Track]:
         """All tracks."""
         return list(self.timeline.tracks.values())
+
+    @property
+    def unarchived(self) -> int:
+        """Closed segments that object storage does not have yet."""
+        return sum(len(track.segments) - len(track.archived) for track in self.tracks)
 
     def wake(self) -> None:
         """Let every waiter look again."""
@@ -344,13 +356,17 @@ class LiveTimeline:
             return
         limit_s = BLOCK_TARGETS * self.timeline.segment_target_s
         try:
-            async with asyncio.timeout(limit_s):
-                while not ready():
-                    if self.closing:
-                        raise NotYet("this recorder is stopping", retry_after_s=0.25)
-                    await self._changed.wait()
+            with meters.WAITING.track_inprogress():
+                async with asyncio.timeout(limit_s):
+                    await self._watch(ready)
         except TimeoutError:
             raise NotYet("nothing new came in time", retry_after_s=1.0) from None
+
+    async def _watch(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            if self.closing:
+                raise NotYet("this recorder is stopping", retry_after_s=0.25)
+            await self._changed.wait()
 
 
 def now_ms() -> int:

@@ -20,6 +20,7 @@ from odeon_recorder.domain.refusals import (
 )
 from odeon_recorder.domain.timeline import Timeline
 from odeon_recorder.ports import Announcer, Archive, ArchiveAway, Entry, Key, Spool, TimelineLog
+from odeon_recorder.usecases import meters
 from odeon_recorder.usecases.archiving import Archivist
 from odeon_recorder.usecases.live import LiveTimeline
 from odeon_recorder.usecases.rendering import Rendered, rendered
@@ -136,6 +137,9 @@ class Recorder:
                 _log.error("spool_damaged", timeline=str(key), error=repr(error))
         while True:
             free = await self._spool.free_bytes()
+            meters.FREE_BYTES.set(free)
+            meters.TIMELINES.set(len(self._held))
+            meters.ARCHIVE_LAG.set(sum(held.live.unarchived for held in self._held.values()))
             self._disk_low = free < self._keeping.min_free_bytes
             for key, held in list(self._held.items()):
                 await self._tidy(key, held.live)
