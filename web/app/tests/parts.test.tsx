@@ -8,7 +8,7 @@ import { preferredLanguage } from "../src/i18n";
 import { troubleOf } from "../src/lib/errors";
 import { clockText } from "../src/pages/studio/Heading";
 import { bitrate } from "../src/pages/studio/Stats";
-import { tilesOf } from "../src/stage/Tiles";
+import { tilesOf } from "../src/stage/tilesOf";
 import { cameraConstraints, troubleOfMedia } from "../src/stage/useDevices";
 import { loudness } from "../src/stage/useLevel";
 import { StateBadge } from "../src/ui/Badge";

@@ -9,29 +9,7 @@ import { MicOff, ScreenShare, WifiOff } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import css from "./Tiles.module.css";
-
-export interface OwnMedia {
-  camera: MediaStreamTrack | undefined;
-  screen: MediaStreamTrack | undefined;
-  microphoneMuted: boolean;
-  cameraMuted: boolean;
-}
-
-interface Tile {
-  key: string;
-  name: string;
-  track: MediaStreamTrack | undefined;
-  trackId: string | undefined;
-  source: TrackSource;
-  own: boolean;
-  soundMuted: boolean;
-  pictureMuted: boolean;
-  paused: boolean;
-  speaking: boolean;
-}
-
-/** Louder than this (of 127) counts as speaking. */
-const SPEAKING_LEVEL = 70;
+import { type OwnMedia, type Tile, tilesOf } from "./tilesOf";
 
 /** Everybody who is on stage, oneself included, and what they share. */
 export function Tiles({ stage, view, own }: { stage: Stage; view: StageView; own: OwnMedia }) {
@@ -52,71 +30,6 @@ export function Tiles({ stage, view, own }: { stage: Stage; view: StageView; own
       ))}
     </div>
   );
-}
-
-/** What to show, screens first, then oneself, then the others. */
-export function tilesOf(view: StageView, own: OwnMedia, ownName: string): Tile[] {
-  const base = {
-    own: false,
-    soundMuted: false,
-    pictureMuted: false,
-    paused: false,
-    speaking: false,
-  };
-  const mine: Tile = {
-    ...base,
-    key: "own",
-    name: ownName,
-    track: own.camera,
-    trackId: undefined,
-    source: TrackSource.CAMERA,
-    own: true,
-    soundMuted: own.microphoneMuted,
-    pictureMuted: own.cameraMuted || !own.camera,
-    speaking: isSpeaking(view, view.identity),
-  };
-  const screens: Tile[] = own.screen
-    ? [
-        {
-          ...mine,
-          key: "own-screen",
-          track: own.screen,
-          source: TrackSource.SCREEN,
-          pictureMuted: false,
-          speaking: false,
-        },
-      ]
-    : [];
-  const others: Tile[] = [];
-  for (const member of view.members) {
-    if (member.identity === view.identity || !member.admitted) continue;
-    const media = view.media.filter((m) => m.identity === member.identity);
-    const sound = media.find(
-      (m) => m.source === TrackSource.MICROPHONE || m.kind === TrackKind.AUDIO,
-    );
-    const shared = { ...base, name: member.displayName, soundMuted: sound ? sound.muted : true };
-    const screen = media.find((m) => m.source === TrackSource.SCREEN);
-    if (screen) screens.push({ ...shared, ...picture(screen), key: screen.trackId });
-    const camera = media.find((m) => m.kind === TrackKind.VIDEO && m !== screen);
-    others.push({
-      ...shared,
-      ...(camera
-        ? picture(camera)
-        : { track: undefined, trackId: undefined, pictureMuted: true, source: TrackSource.CAMERA }),
-      key: member.identity,
-      speaking: isSpeaking(view, member.identity),
-    });
-  }
-  return [...screens, mine, ...others];
-}
-
-function picture(media: StageMedia) {
-  const { track, trackId, source, muted, paused } = media;
-  return { track, trackId, source, pictureMuted: muted, paused };
-}
-
-function isSpeaking(view: StageView, identity: string): boolean {
-  return (view.members.find((m) => m.identity === identity)?.level ?? 0) > SPEAKING_LEVEL;
 }
 
 function isForeignSound(identity: string): (media: StageMedia) => boolean {

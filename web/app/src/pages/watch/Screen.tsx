@@ -14,7 +14,6 @@ interface ScreenProps {
   protocol: Protocol;
   hls: HlsStatus;
   whep: WhepStatus;
-  latency: number | undefined;
   ended: boolean;
   title: string;
 }
