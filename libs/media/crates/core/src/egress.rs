@@ -41,6 +41,7 @@ pub struct EgressCounters {
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     destination: SocketAddr,
+    stream: u32,
     start: usize,
     length: usize,
 }
@@ -50,6 +51,7 @@ struct Segment {
 pub struct Batch {
     bytes: Vec<u8>,
     segments: Vec<Segment>,
+    gathered: Vec<u8>,
     counters: EgressCounters,
 }
 
@@ -60,6 +62,7 @@ impl Batch {
         self.bytes.extend_from_slice(datagram);
         self.segments.push(Segment {
             destination,
+            stream: stream_of(datagram),
             start,
             length: datagram.len(),
         });
@@ -75,50 +78,102 @@ impl Batch {
         self.counters
     }
 
-    /// Sends all in order, as few calls as sizes and destinations allow.
+    /// Sends all, in as few calls as sizes and destinations allow.
+    ///
+    /// Each stream keeps its order; streams of one destination may change places, so that packets of
+    /// one size that str0m interleaves still leave together.
     pub fn flush(&mut self, egress: &mut dyn Egress) {
-        let mut first = 0;
-        while first < self.segments.len() {
-            let count = self.run_length(first);
-            let head = self.segments[first];
-            let last = self.segments[first + count - 1];
-            let bytes = &self.bytes[head.start..last.start + last.length];
-            let run = Run {
-                destination: head.destination,
-                bytes,
-                segment: head.length,
-                count,
-            };
-            self.counters.calls += 1;
-            self.counters.packets += count as u64;
-            self.counters.bytes += bytes.len() as u64;
-            if !egress.send(run) {
-                self.counters.errors += count as u64;
-            }
-            first += count;
+        let mut waiting: Vec<Segment> = std::mem::take(&mut self.segments);
+        let mut run = Vec::with_capacity(MAX_RUN_SEGMENTS);
+        while !waiting.is_empty() {
+            take_run(&mut waiting, &mut run);
+            self.send_run(&run, egress);
         }
-        self.segments.clear();
+        self.segments = waiting;
         self.bytes.clear();
     }
 
-    fn run_length(&self, first: usize) -> usize {
-        let head = self.segments[first];
-        let mut total = head.length;
-        let mut count = 1;
-        for next in &self.segments[first + 1..] {
-            let shorter_before = self.segments[first + count - 1].length < head.length;
-            let fits = next.length <= head.length && total + next.length <= MAX_RUN_BYTES;
-            if next.destination != head.destination
-                || shorter_before
-                || !fits
-                || count == MAX_RUN_SEGMENTS
-            {
-                break;
+    fn send_run(&mut self, run: &[Segment], egress: &mut dyn Egress) {
+        let (Some(head), Some(last)) = (run.first(), run.last()) else {
+            return;
+        };
+        let in_place = run
+            .windows(2)
+            .all(|pair| pair[0].start + pair[0].length == pair[1].start);
+        self.gathered.clear();
+        if !in_place {
+            for segment in run {
+                let bytes = &self.bytes[segment.start..segment.start + segment.length];
+                self.gathered.extend_from_slice(bytes);
             }
-            total += next.length;
-            count += 1;
         }
-        count
+        let bytes = if in_place {
+            &self.bytes[head.start..last.start + last.length]
+        } else {
+            &self.gathered[..]
+        };
+        let count = run.len();
+        self.counters.calls += 1;
+        self.counters.packets += count as u64;
+        self.counters.bytes += bytes.len() as u64;
+        let run = Run {
+            destination: head.destination,
+            bytes,
+            segment: head.length,
+            count,
+        };
+        if !egress.send(run) {
+            self.counters.errors += count as u64;
+        }
+    }
+}
+
+/// Moves the next run out of `waiting`: equal sizes to one destination, then one shorter.
+fn take_run(waiting: &mut Vec<Segment>, run: &mut Vec<Segment>) {
+    run.clear();
+    let head = waiting[0];
+    let mut total = 0;
+    let mut shorter = None;
+    // Streams with a packet that stays behind: their later packets must stay behind too.
+    let mut held: Vec<u32> = Vec::new();
+    let mut kept = 0;
+    for index in 0..waiting.len() {
+        let segment = waiting[index];
+        let room = run.len() + 1 < MAX_RUN_SEGMENTS && total + 2 * head.length <= MAX_RUN_BYTES;
+        let joins = segment.destination == head.destination
+            && segment.length == head.length
+            && (room || run.is_empty())
+            && !held.contains(&segment.stream);
+        if joins {
+            total += segment.length;
+            run.push(segment);
+            continue;
+        }
+        if segment.destination == head.destination {
+            let may_end = segment.length < head.length && !held.contains(&segment.stream);
+            if may_end && shorter.is_none() {
+                shorter = Some(kept);
+            }
+            held.push(segment.stream);
+        }
+        waiting[kept] = segment;
+        kept += 1;
+    }
+    waiting.truncate(kept);
+    if let Some(position) = shorter {
+        run.push(waiting.remove(position));
+    }
+}
+
+/// What must keep its order: one RTP stream, or all else together.
+fn stream_of(datagram: &[u8]) -> u32 {
+    match datagram {
+        [first, second, ..] if (128..192).contains(first) && !(192..=223).contains(second) => {
+            datagram.get(8..12).map_or(0, |ssrc| {
+                u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]])
+            })
+        }
+        _ => 0,
     }
 }
 
@@ -141,10 +196,16 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
+    fn rtp(ssrc: u8, size: usize) -> Vec<u8> {
+        let mut datagram = vec![ssrc; size];
+        datagram[..2].copy_from_slice(&[0x80, 96]);
+        datagram
+    }
+
     fn flush(sizes: &[(u16, usize)]) -> (Vec<(u16, usize, usize)>, EgressCounters) {
         let mut batch = Batch::default();
         for &(port, size) in sizes {
-            batch.push(to(port), &vec![0; size]);
+            batch.push(to(port), &rtp(1, size));
         }
         let mut sent = Sent::default();
         batch.flush(&mut sent);
@@ -169,10 +230,30 @@ mod tests {
     }
 
     #[test]
-    fn a_call_stays_below_the_kernels_limits() {
-        let (sent, _) = flush(&vec![(1, 1200); 60]);
-        assert_eq!(sent, [(1, 1200, 50), (1, 1200, 10)]);
-        let (sent, _) = flush(&vec![(1, 60); 70]);
-        assert_eq!(sent, [(1, 60, 64), (1, 60, 6)]);
+    fn a_call_stays_below_the_kernels_limits_with_room_for_a_shorter_last() {
+        let (sent, _) = flush(&[(1, 1200); 60]);
+        assert_eq!(sent, [(1, 1200, 49), (1, 1200, 11)]);
+        let (sent, _) = flush(&[(1, 60); 70]);
+        assert_eq!(sent, [(1, 60, 63), (1, 60, 7)]);
+    }
+
+    #[test]
+    fn interleaved_streams_leave_together_and_each_keeps_its_order() {
+        let mut batch = Batch::default();
+        for (ssrc, size) in [
+            (1, 1000),
+            (2, 90),
+            (1, 1000),
+            (3, 1000),
+            (1, 300),
+            (3, 1000),
+            (1, 1000),
+        ] {
+            batch.push(to(1), &rtp(ssrc, size));
+        }
+        let mut sent = Sent::default();
+        batch.flush(&mut sent);
+        // The last packet of stream 1 comes after its shorter one.
+        assert_eq!(sent.0, [(1, 1000, 5), (1, 300, 1), (1, 1000, 1)]);
     }
 }
