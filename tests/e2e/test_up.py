@@ -191,11 +191,22 @@ async def test_a_second_signal_ends_everything_at_once() -> None:
         everybody = family(product.process.pid)
 
         product.process.send_signal(signal.SIGINT)
+        await until(lambda: is_stopping(product), timeout_s=20)
         product.process.send_signal(signal.SIGINT)
         await asyncio.wait_for(product.process.wait(), 5)
+        assert product.process.returncode == 130
 
         await until(lambda: none_alive(everybody), timeout_s=5)
         assert open_ports(product.ready) == []
+
+
+async def is_stopping(product: Product) -> bool:
+    """Whether the first process to stop has gone."""
+    try:
+        child_named(product, "prober")
+    except ValueError:
+        return True
+    return False
 
 
 async def test_without_a_demo_there_is_an_empty_deployment() -> None:

@@ -92,9 +92,11 @@ class Publisher:
         self._began = self._last_at
         self._reconnects = 0
         self._keyframe_requests = 0
+        self._duration_s: float | None = None
+        self._limit: asyncio.Timeout | None = None
 
     async def run(self, duration_s: float | None) -> None:
-        """Publish for `duration_s`, or until cancelled; the last frames were sent then.
+        """Publish for `duration_s` from the first connection on, or until cancelled.
 
         Raises:
             Refused: the endpoint does not want this.
@@ -103,9 +105,10 @@ class Publisher:
         threads = self._source.threads(self._sender)
         for thread in threads:
             thread.start()
+        self._duration_s = duration_s
         reporter = asyncio.create_task(self._report_for_ever(), name="report")
         try:
-            async with asyncio.timeout(duration_s):
+            async with asyncio.timeout(None) as self._limit:
                 await self._stay_connected()
         except TimeoutError:
             pass
@@ -158,9 +161,7 @@ class Publisher:
         while not self._sender.stop.is_set():
             for event in await asyncio.to_thread(client.poll_events, _POLL_MS):
                 if event.kind == "connected":
-                    mids = {m.kind: m.mid for m in client.medias()}
-                    self._sender.connect(client, mids.get("video"), mids.get("audio"))
-                    self._on_report(self.report())
+                    self._connected(client)
                 elif event.kind == "keyframe_request":
                     self._keyframe_requests += 1
                     self._sender.want_keyframe()
@@ -171,6 +172,14 @@ class Publisher:
                     "the media connection was not made",
                     hint="UDP may be blocked between this machine and the signaling node",
                 )
+
+    def _connected(self, client: "Client") -> None:
+        mids = {m.kind: m.mid for m in client.medias()}
+        self._sender.connect(client, mids.get("video"), mids.get("audio"))
+        self._on_report(self.report())
+        if self._duration_s is not None and self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._duration_s)
+            self._duration_s = None
 
     async def _report_for_ever(self) -> None:
         while True:

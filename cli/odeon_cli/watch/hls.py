@@ -35,6 +35,8 @@ _BLOCK_TIMEOUT_S = 12.0
 _TICK_S = 0.02
 _REPORT_S = 1.0
 _READ_AHEAD_S = 8.0
+START_TIMEOUT_S = 30.0
+"""Whoever saw no picture after this long gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +162,24 @@ class HlsWatch:
         self._gaps: list[float] = []
         self._source = "none"
         self._rendition = rendition
+        self._seconds: float | None = None
+        self._limit: asyncio.Timeout | None = None
         self._over = False
         self._all_shown = asyncio.Event()
 
     async def run(self, seconds: float | None) -> None:
-        """Play for so long, or to the end; raises CliError when it cannot go on."""
+        """Play for so long from the first picture on, or to the end.
+
+        Raises:
+            CliError: it cannot go on, or there was no picture in time.
+        """
+        self._seconds = seconds
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds), asyncio.TaskGroup() as tasks:
+                async with (
+                    asyncio.timeout(START_TIMEOUT_S) as self._limit,
+                    asyncio.TaskGroup() as tasks,
+                ):
                     main = await self._main()
                     chosen = self._choose(main)
                     audio = main.audio.get(chosen.audio_group)
@@ -280,6 +292,12 @@ class HlsWatch:
                 next_report = now + _REPORT_S
                 self._on_report(self.report())
 
+    def _started(self) -> None:
+        self._startup_s = time.monotonic() - self._began
+        if self._limit is not None:
+            now = asyncio.get_running_loop().time()
+            self._limit.reschedule(None if self._seconds is None else now + self._seconds)
+
     def _show_due(self, playhead: Playhead) -> None:
         position = playhead.position_s
         now_ms = time.time() * 1000
@@ -289,7 +307,7 @@ class HlsWatch:
                 return
             self._pending.popleft()
             if self._startup_s is None:
-                self._startup_s = time.monotonic() - self._began
+                self._started()
             # When it was due, not when this loop came round to it.
             due_ms = now_ms - (position - picture.media_time_s) * 1000
             if picture.card is not None:

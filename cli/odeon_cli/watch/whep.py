@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT_S = 15.0
 _POLL_MS = 100
 _REPORT_S = 1.0
+START_TIMEOUT_S = 30.0
+"""Whoever saw no picture after this long gives up."""
 STALL_S = 0.3
 """A viewer notices when nothing moves for this long."""
 
@@ -47,9 +49,16 @@ class WhepWatch:
         self._codec = ""
         self._gaps = 0
         self._carded = False
+        self._seconds: float | None = None
+        self._limit: asyncio.Timeout | None = None
 
     async def run(self, seconds: float | None) -> None:
-        """Play for so long; raises CliError when there is no connection or it is lost."""
+        """Play for so long from the first picture on.
+
+        Raises:
+            CliError: there is no connection, it is lost, or there was no picture in time.
+        """
+        self._seconds = seconds
         from odeon_media import Client
 
         client = Client(self._bind_host)
@@ -59,7 +68,7 @@ class WhepWatch:
             session = await self._http.open(offer)
             client.set_answer(session.answer)
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(START_TIMEOUT_S) as self._limit:
                     await self._play(client)
         finally:
             if session is not None:
@@ -129,6 +138,9 @@ class WhepWatch:
     def _shown(self, now: float) -> None:
         if self._startup_s is None:
             self._startup_s = now - self._began
+            if self._limit is not None:
+                end = asyncio.get_running_loop().time()
+                self._limit.reschedule(None if self._seconds is None else end + self._seconds)
         elif self._last_frame_at is not None and now - self._last_frame_at > STALL_S:
             self._stalls.append(now - self._last_frame_at)
         self._last_frame_at = now
