@@ -44,8 +44,8 @@ class PipedProcess:
             self._stdin.write(messages.encode(command))
 
     async def reports(self) -> AsyncIterator[messages.Report]:
-        """Its reports until its end; a line that is no report ends it."""
-        with suppress(ConnectionError):
+        """Its reports until its end; a line that is too long or no report ends it."""
+        with suppress(ConnectionError, ValueError):
             async for line in self._stdout:
                 try:
                     yield cast("messages.Report", messages.decode(line))
@@ -120,11 +120,13 @@ async def probe() -> Capability:
 
 
 def _environment() -> dict[str, str]:
-    return {
+    kept = {
         key: value
         for key, value in os.environ.items()
         if key in _KEPT or key.startswith(("NVIDIA_", "PYTHON"))
     }
+    # Every thread would get an arena of its own, 128 MB of the address space that is limited.
+    return kept | {"MALLOC_ARENA_MAX": "4"}
 
 
 async def _relay(stderr: asyncio.StreamReader, pid: int) -> None:

@@ -104,6 +104,7 @@ class AudioTrack:
         self._decoder = av.CodecContext.create("libopus", "r")
         self._resampler = av.AudioResampler(format="fltp", layout="stereo", rate=AUDIO_RATE)
         self._stalled = True
+        self._heard_s = float("-inf")
 
     def push(self, frame: EncodedFrame) -> None:
         """Decode a packet and keep its samples where they belong."""
@@ -122,6 +123,7 @@ class AudioTrack:
             self.undecodable += 1
             _log.info("undecodable track=%s error=%s", self.track_id, type(error).__name__)
             return
+        self._heard_s = time.monotonic()
         place = self._person.place(self.track_id, frame, video=False)
         if place is None:
             return
@@ -135,6 +137,10 @@ class AudioTrack:
                 self._buffer.write(start, samples.astype(np.float32, copy=False))
                 start += samples.shape[1]
             self._stalled = False
+
+    def age_s(self, now_s: float) -> float:
+        """Seconds since the last packet; infinite before the first."""
+        return now_s - self._heard_s
 
     def state(self, end: int) -> Readiness:
         """Whether samples before `end` are there or still expected."""

@@ -88,21 +88,22 @@ class Floor:
     # The programme
 
     def seats(self, now_s: float) -> list[Seat]:
-        """Who can be shown: every video track that has a picture, in order of appearance.
+        """Who can be shown, in order of appearance; nobody at all means the slate.
 
-        A camera that is muted or silent is a name tile as long as anybody has a picture; when
-        nobody has, there are no seats and the slate is due.
+        While anybody has a picture: every video track that ever had one, muted and silent ones as
+        name tiles. While there are only voices: a name tile for everybody who is heard.
         """
         with self._lock:
-            seats, pictures = [], 0
-            for info in self._stage.infos.values():
-                video = self._video.get(info.track_id)
-                if info.kind != "video" or video is None or not video.has_picture:
-                    continue
-                screen = info.source is TrackSource.SCREEN
-                pictures += self._alive(info, video, now_s)
-                seats.append(Seat(info.track_id, info.identity, info.name, screen))
-            return seats if pictures else []
+            infos = self._stage.infos.values()
+            seen = [info for info in infos if self._has_picture(info)]
+            if any(self._alive(info, self._video[info.track_id], now_s) for info in seen):
+                return [_seat(info) for info in seen]
+            heard = {
+                info.identity: _seat(info)
+                for info in infos
+                if (audio := self._audio.get(info.track_id)) and audio.age_s(now_s) <= _GONE_S
+            }
+            return list(heard.values())
 
     def shown_video(self, track_id: str, now_s: float) -> VideoTrack | None:
         """The track if its picture should be shown, not its name."""
@@ -140,6 +141,10 @@ class Floor:
         with self._lock:
             now = sum(video.counters.dropped for video in self._video.values())
             return self._dropped_before + now
+
+    def _has_picture(self, info: TrackInfo) -> bool:
+        video = self._video.get(info.track_id)
+        return video is not None and video.has_picture
 
     def _alive(self, info: TrackInfo, video: VideoTrack, now_s: float) -> bool:
         if info.muted or not video.has_picture:
@@ -208,3 +213,8 @@ class Floor:
     def _notify(self) -> None:
         with self.changed:
             self.changed.notify_all()
+
+
+def _seat(info: TrackInfo) -> Seat:
+    screen = info.source is TrackSource.SCREEN
+    return Seat(info.track_id, info.identity, info.name, screen)

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _GUARD_EVERY_S = 0.25
 _MEASURE_S = 1.2
 """How long a source is watched for its size and rate before the ladder is chosen."""
+_VOICES_S = 3.0
+"""An event that has voices waits no longer than this for a picture."""
 _FIRST_PICTURE_S = 1.5
 """A granted epoch waits this long for its first picture, then it begins with the slate."""
 _SILENT_DUE_S = 0.05
@@ -200,11 +202,15 @@ class Programme:
                     return fit(self._config.profile, size, rate)
                 if rate is not None:
                     return fit(self._config.profile, size, rate)
-            elif now - begun >= self._config.slate_after_s:
+            elif now - begun >= self._patience_with_nobody():
                 return fit(self._config.profile, None, None)
             with self._floor.changed:
                 self._floor.changed.wait(0.1)
         return None
+
+    def _patience_with_nobody(self) -> float:
+        voices = bool(self._floor.audio_tracks())
+        return min(_VOICES_S, self._config.slate_after_s) if voices else self._config.slate_after_s
 
     def _best_source(self, *, of_steps: int = 5) -> tuple[Size | None, float | None]:
         best: tuple[Size | None, float | None] = (None, None)
@@ -330,8 +336,8 @@ class Programme:
             if place == 0:
                 capture_s = picture.capture_s if picture.slot == slot else None
                 self._counters.repeated += owed
-        self._slate = not pictures
-        if not pictures:
+        self._slate = not boxes
+        if not boxes:
             return self._compositor.slate(canvas), None
         return self._compositor.compose(canvas, boxes, pictures), capture_s
 

@@ -99,6 +99,8 @@ class JobRun:
         self._around = around
         self._owner = f"{config.worker}-{assignment.job_id}"[:63]
         self._process: JobProcess | None = None
+        self._has_process = asyncio.Event()
+        self._busy: set[str] = set()
         self._seen_s = time.monotonic()
         self._epoch = 0
         self._ladder: messages.Acquire | None = None
@@ -118,18 +120,14 @@ class JobRun:
 
     async def run(self) -> None:
         """Run until the event ends, the job is lost or released."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                side = [
-                    group.create_task(work, name=f"{name}-{self.assignment.job_id}")
-                    for name, work in self._side_tasks().items()
-                ]
-                await self._drive()
-                for task in side:
-                    task.cancel()
-        finally:
-            if self._process is not None:
-                await self._process.kill()
+        async with asyncio.TaskGroup() as group:
+            side = [
+                group.create_task(work, name=f"{name}-{self.assignment.job_id}")
+                for name, work in self._side_tasks().items()
+            ]
+            await self._drive()
+            for task in side:
+                task.cancel()
         await self._give_back()
 
     def _side_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -146,15 +144,19 @@ class JobRun:
         """One process after the other until the job ends."""
         while not self._stop.asked.is_set():
             try:
-                self._process = await self._around.spares.take()
+                process = await self._around.spares.take()
             except Unreachable as error:
                 _log.error("no_process", error=str(error))
                 await self._pause(1.0)
                 continue
-            reason = await self._supervise(self._process)
-            _log.info("process_ended", job=self.assignment.job, reason=reason, pid=self.pid)
-            await self._process.kill()
-            self._process, self._epoch = None, 0
+            try:
+                reason = await self._supervise(process)
+            finally:
+                self._process, self._epoch = None, 0
+                self._has_process.clear()
+                self._rejoin.set()
+                await process.kill()
+            _log.info("process_ended", job=self.assignment.job, reason=reason, pid=process.pid)
             if reason in ("STOPPED", "ENDED"):
                 self._stop.ask(Outcome.DONE, flush=False, detail=reason)
             else:
@@ -176,10 +178,10 @@ class JobRun:
 
     async def _supervise(self, process: JobProcess) -> str:
         """Start the job in a process and follow it; why it ended, CRASHED if it did not say."""
-        self._seen_s = time.monotonic()
         process.send(await self._start_command())
         process.send(self.assignment.layout)
-        self._rejoin.set()
+        self._seen_s, self._process = time.monotonic(), process
+        self._has_process.set()
         reader = asyncio.create_task(self._read(process), name="reports")
         watchdog = asyncio.create_task(self._watch(process), name="watchdog")
         stopper = asyncio.create_task(self._stop_process(process), name="stop-process")
@@ -188,8 +190,7 @@ class JobRun:
         finally:
             for task in (watchdog, stopper, reader):
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(watchdog, stopper, reader, return_exceptions=True)
 
     async def _start_command(self) -> messages.Start:
         config, assignment, ladder = self._config, self.assignment, self._ladder
@@ -226,14 +227,22 @@ class JobRun:
                     case messages.Status():
                         self.status = report
                     case messages.Acquire():
-                        group.create_task(self._acquire(process, report), name="acquire")
+                        self._once(group, "acquire", self._acquire(process, report))
                     case messages.WantToken():
-                        group.create_task(self._renew_token(process), name="token")
+                        self._once(group, "token", self._renew_token(process))
                     case messages.Ended():
                         return report.reason
                     case _:
                         self._to_stage(report)
         return "CRASHED"
+
+    def _once(self, group: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do something for the process unless it is being done: what it says is not trusted."""
+        if name in self._busy:
+            work.close()
+            return
+        self._busy.add(name)
+        group.create_task(work, name=name).add_done_callback(lambda _: self._busy.discard(name))
 
     def _to_stage(self, report: messages.Report) -> None:
         match report:
@@ -373,13 +382,16 @@ class JobRun:
     async def _keep_seat(self) -> None:
         retry_s = _FIRST_RETRY_S
         while True:
-            if self._process is None or not self.assignment.node_address:
-                await asyncio.sleep(0.05)
+            await self._has_process.wait()
+            process = self._process
+            if process is None or not self.assignment.node_address:
+                await self._pause(0.1)
+                await self._fresh_seat()
                 continue
             self._rejoin.clear()
             begun = time.monotonic()
             try:
-                await self._sit(self._process)
+                await self._sit(process)
             except (StageClosed, Unreachable) as error:
                 _log.info("seat_lost", job=self.assignment.job, reason=str(error))
             if self._rejoin.is_set():
@@ -408,8 +420,7 @@ class JobRun:
                 self._connection = None
                 for task in (forward, rejoin):
                     task.cancel()
-                    with suppress(asyncio.CancelledError, StageClosed, Unreachable):
-                        await task
+                await asyncio.gather(forward, rejoin, return_exceptions=True)
 
     async def _forward(self, connection: StageConnection, process: JobProcess) -> None:
         async for command in connection.commands():

@@ -68,12 +68,14 @@ class Rig:
             for before, this in pairwise(pictures)
             if this.card and before.card and this.card.flash_seen and not before.card.flash_seen
         ]
+        return [error * 1000 for error in lip_sync_errors(flashes, self.beeps(audio))]
+
+    def beeps(self, audio: str = "a128") -> list[float]:
+        """Times of beeps in the decoded sound."""
         with av.open(io.BytesIO(self.intake.file(audio))) as container:
             frames = list(container.decode(audio=0))
-        start = frames[0].time or 0.0
         samples = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
-        beeps = [start + at for at in beep_onsets(samples, 48_000)]
-        return [error * 1000 for error in lip_sync_errors(flashes, beeps)]
+        return [(frames[0].time or 0.0) + at for at in beep_onsets(samples, 48_000)]
 
     def parts(self, track: str, count: int, timeout_s: float = 30) -> None:
         """Wait for a track's parts."""

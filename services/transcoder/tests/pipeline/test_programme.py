@@ -210,6 +210,18 @@ def test_a_larger_source_gets_a_larger_ladder_in_a_new_epoch(make_rig: MakeRig) 
     assert rig.intake.parts["v240"][-1].msn >= rig.grants[1].next_msn
 
 
+def test_voices_without_a_picture_are_heard_under_their_names(make_rig: MakeRig) -> None:
+    feed = CardFeed(stream(15), fate=lambda frame: frame if frame.kind == "audio" else None)
+    rig = make_rig(feed, [microphone()], profile="light", slate_after_s=1.0)
+
+    rig.parts("v480", 3)
+
+    assert not rig.programme.status().slate
+    rig.parts("a128", 6)
+    rig.stop()
+    assert rig.beeps()
+
+
 def _until(check: object, timeout_s: float = 15.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
