@@ -64,7 +64,7 @@ def test_a_service_readme_has_the_fixed_heads_and_its_rules_exist(service: str) 
 
 
 def test_locks_name_no_address_of_an_index() -> None:
-    assert "http" not in (ROOT / "requirements.txt").read_text()
+    assert "://" not in (ROOT / "requirements.txt").read_text()
     npm = (ROOT / "web/package-lock.json").read_text()
     assert '"resolved": "http' not in npm
     cargo = (ROOT / "Cargo.lock").read_text()
