@@ -123,14 +123,18 @@ class ConnectHandler:
         body = _decompressed(
             await body_of(request, limit), request.headers.get("content-encoding", ""), limit
         )
-        answer = await self._forwarder.unary(
-            method,
-            caller,
-            codec.decode(body, method.request),
-            encode=_to_wire,
-            decode=method.response.FromString,
-            timeout_s=min(timeout, self._settings.unary_timeout_s),
-        )
+        try:
+            answer = await self._forwarder.unary(
+                method,
+                caller,
+                codec.decode(body, method.request),
+                encode=_to_wire,
+                decode=method.response.FromString,
+                timeout_s=min(timeout, self._settings.unary_timeout_s),
+            )
+        except Exception as error:
+            self._door.refused(method, error, self._address(request))
+            raise
         headers = {"cache-control": "no-store"}
         return Response(
             codec.encode(answer), media_type=f"application/{codec.name}", headers=headers
@@ -162,9 +166,11 @@ class ConnectHandler:
         )
 
     async def _admit(self, request: Request, method: Method) -> Principal | None:
-        address = client_address(request, self._settings.trusted_proxies)
         authorization = request.headers.get("authorization", "")
-        return await self._door.admit(method, authorization, address)
+        return await self._door.admit(method, authorization, self._address(request))
+
+    def _address(self, request: Request) -> str:
+        return client_address(request, self._settings.trusted_proxies)
 
 
 def timeout_s(headers: Mapping[str, str]) -> float | None:

@@ -50,6 +50,11 @@ class Door:
         self._limits.caller(principal)
         return principal
 
+    def refused(self, method: Method, error: Exception, address: str) -> None:
+        """A public call showed a credential of its own, and it was none: that is guessing, too."""
+        if method.public and is_guess(error):
+            self._limits.failure(address)
+
 
 class Forwarder:
     """Sends calls on with the gateway's service token beside the caller's."""

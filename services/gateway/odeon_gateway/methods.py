@@ -20,6 +20,8 @@ FACING: tuple[FileDescriptor, ...] = (
 )
 """Files of the services that have something for outsiders. signaling's and transcoder's RPCs are
 for other services only; people reach them by WHIP, WHEP and the stage."""
+_INSIDE = frozenset({"/odeon.auth.v1.AuthService/IssueServiceToken"})
+"""Public only in that they bring their own credential, which nobody outside has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def facing_methods(files: Iterable[FileDescriptor] = FACING) -> Mapping[str, Met
         permissions = method_permissions([service])
         for descriptor in service.methods:
             path = f"/{service.full_name}/{descriptor.name}"
-            if permissions[path] != SERVICE:
+            if permissions[path] != SERVICE and path not in _INSIDE:
                 table[path] = Method(
                     path, service.full_name.split(".")[1], permissions[path], descriptor
                 )

@@ -71,6 +71,7 @@ class PassThrough(grpc.GenericRpcHandler):
                         timeout_s=limit if left is None else min(left, limit),
                     )
                 except Exception as error:
+                    self._door.refused(method, error, self._address(context))
                     await _refuse(context, error)
 
         return run
@@ -102,9 +103,12 @@ class PassThrough(grpc.GenericRpcHandler):
         return run
 
     async def _admit(self, method: Method, context: Any) -> Any:
-        metadata = _metadata(context)
-        address = forwarded_address(metadata, _peer(context.peer()), self._settings.trusted_proxies)
-        return await self._door.admit(method, metadata.get("authorization", ""), address)
+        authorization = _metadata(context).get("authorization", "")
+        return await self._door.admit(method, authorization, self._address(context))
+
+    def _address(self, context: Any) -> str:
+        peer = _peer(context.peer())
+        return forwarded_address(_metadata(context), peer, self._settings.trusted_proxies)
 
     def _span(self, method: Method, context: Any) -> Any:
         return _tracer.start_as_current_span(

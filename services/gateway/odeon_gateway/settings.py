@@ -19,8 +19,8 @@ class GatewaySettings(ServiceSettings):
     tls_cert: str = ""
     """PEM certificate chain for the HTTP port; empty serves plain HTTP (behind a proxy)."""
     tls_key: str = ""
-    web_root: Path = Path("web/app/dist")
-    """Built pages; a missing folder serves none."""
+    web_root: Path = Path(__file__).resolve().parents[3] / "web/app/dist"
+    """Built pages, by default those of the source tree; a missing folder serves none."""
     demo: Path | None = None
     """JSON file {"title", "watch_url", "studio_url"} about a demo event; read at every request for
     it, since it appears after the gateway has started."""

@@ -140,6 +140,7 @@ async def test_a_permission_that_the_token_lacks_is_named(world: World) -> None:
     [
         "room.v1.RoomService/PlaceEvent",
         "auth.v1.AuthService/WatchTrust",
+        "auth.v1.AuthService/IssueServiceToken",
         "signaling.v1.SignalingService/Publish",
         "transcoder.v1.TranscoderService/Drain",
         "room.v1.RoomService/NoSuchMethod",
@@ -222,6 +223,15 @@ async def test_guessing_credentials_is_slowed_down() -> None:
     async with running(limit_failures="3/minute") as world:
         guesses = [
             await world.call(GET_EVENT, {}, {"authorization": f"Bearer odk_{n}"}) for n in range(5)
+        ]
+    assert [g.status_code for g in guesses] == [401, 401, 401, 429, 429]
+
+
+async def test_guessing_keys_by_the_exchange_call_is_slowed_down() -> None:
+    async with running(limit_failures="3/minute") as world:
+        guesses = [
+            await world.call("auth.v1.AuthService/ExchangeApiKey", {"secret": f"odk_{n}"}, {})
+            for n in range(5)
         ]
     assert [g.status_code for g in guesses] == [401, 401, 401, 429, 429]
 
