@@ -49,36 +49,44 @@ async def start(
         verifier = Verifier(trust)
         spool = DiskSpool(settings.spool, disk)
         stack.callback(spool.close)
-        keeping = Keeping(
-            min_free_bytes=settings.min_free_bytes,
-            spool_keep_s=settings.spool_keep_s,
-            retention_days=settings.retention_days,
+        recorder = Recorder(
+            spool, ObjectArchive(settings.archive), BusAnnouncer(bus), _keeping(settings)
         )
-        archive = ObjectArchive(settings.archive)
-        recorder = Recorder(spool, archive, BusAnnouncer(bus), keeping)
         await _follow(stack, recorder.keep_house(), "keep-house")
-        app = App(
-            Ingest(recorder, verifier, max_part_bytes=settings.max_part_bytes), Origin(recorder)
-        )
-        http = HttpServer(app, host=settings.http_host, port=settings.http_port)
-        await stack.enter_async_context(http)
-        grpc = GrpcServer(
-            host=settings.grpc_host,
-            port=settings.grpc_port,
-            verifier=verifier,
-            services=[
-                (
-                    recorder_pb2_grpc.add_RecorderServiceServicer_to_server,
-                    RecorderServicer(recorder),
-                    recorder_pb2.DESCRIPTOR.services_by_name["RecorderService"],
-                )
-            ],
-            domain="recorder.odeon.live",
-        )
-        await stack.enter_async_context(grpc)
+        http = await stack.enter_async_context(_http(settings, recorder, verifier))
+        grpc = await stack.enter_async_context(_grpc(settings, recorder, verifier))
         # First thing at stop: blocked players are let go, so that the servers can finish.
         stack.push_async_callback(recorder.close)
         yield {"grpc": grpc.address, "http": http.address}
+
+
+def _keeping(settings: RecorderSettings) -> Keeping:
+    return Keeping(
+        min_free_bytes=settings.min_free_bytes,
+        spool_keep_s=settings.spool_keep_s,
+        retention_days=settings.retention_days,
+    )
+
+
+def _http(settings: RecorderSettings, recorder: Recorder, verifier: Verifier) -> HttpServer:
+    ingest = Ingest(recorder, verifier, max_part_bytes=settings.max_part_bytes)
+    app = App(ingest, Origin(recorder))
+    return HttpServer(app, host=settings.http_host, port=settings.http_port)
+
+
+def _grpc(settings: RecorderSettings, recorder: Recorder, verifier: Verifier) -> GrpcServer:
+    service = (
+        recorder_pb2_grpc.add_RecorderServiceServicer_to_server,
+        RecorderServicer(recorder),
+        recorder_pb2.DESCRIPTOR.services_by_name["RecorderService"],
+    )
+    return GrpcServer(
+        host=settings.grpc_host,
+        port=settings.grpc_port,
+        verifier=verifier,
+        services=[service],
+        domain="recorder.odeon.live",
+    )
 
 
 async def _follow(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:

@@ -170,36 +170,11 @@ class Timeline:
             raise TrackUnknown(f"epoch {self.epoch} has no track {offer.track}", track=offer.track)
         if offer.epoch not in track.inits:
             raise InitMissing(f"the init section of epoch {offer.epoch} is due", track=offer.track)
-        facts: list[Fact] = []
         if self._comes_back(track, offer):
-            facts.append(Gapped(offer.track, offer.msn - 1, GapReason.RUNG_STOPPED))
-        else:
-            track.require_next(offer.msn, offer.part)
-        # A video's first part must be a keyframe; every audio part can be started at.
-        independent = offer.independent or track.spec.kind is Kind.AUDIO
-        track.require_fit(
-            duration_ns=offer.duration_ns,
-            part=offer.part,
-            independent=independent,
-            last=offer.last,
-        )
-        offset = track.open.size if track.open else 0
-        facts.append(
-            PartStored(
-                offer.track,
-                offer.epoch,
-                offer.msn,
-                offer.part,
-                offset,
-                offer.size,
-                offer.duration_ns,
-                independent,
-                offer.last,
-                offer.digest,
-                offer.capture_ms or now_ms,
-            )
-        )
-        return tuple(facts)
+            gap = Gapped(offer.track, offer.msn - 1, GapReason.RUNG_STOPPED)
+            return (gap, self._fitting(track, offer, now_ms))
+        track.require_next(offer.msn, offer.part)
+        return (self._fitting(track, offer, now_ms),)
 
     def place_init(self, track: str, epoch: int, *, size: int, digest: bytes) -> tuple[Fact, ...]:
         """What storing an init section adds; nothing when it is there already.
@@ -271,6 +246,29 @@ class Timeline:
             known = self.tracks.get(spec.track)
             if known is not None and known.spec.kind is not spec.kind:
                 raise TracksMismatch(f"{spec.track} is {known.spec.kind.value}")
+
+    def _fitting(self, track: Track, offer: Offer, now_ms: int) -> PartStored:
+        # A video's first part must be a keyframe; every audio part can be started at.
+        independent = offer.independent or track.spec.kind is Kind.AUDIO
+        track.require_fit(
+            duration_ns=offer.duration_ns,
+            part=offer.part,
+            independent=independent,
+            last=offer.last,
+        )
+        return PartStored(
+            track=offer.track,
+            epoch=offer.epoch,
+            msn=offer.msn,
+            part=offer.part,
+            offset=track.open.size if track.open else 0,
+            size=offer.size,
+            duration_ns=offer.duration_ns,
+            independent=independent,
+            last=offer.last,
+            digest=offer.digest,
+            wall_ms=offer.capture_ms or now_ms,
+        )
 
     def _comes_back(self, track: Track, offer: Offer) -> bool:
         # A rung that was given up may go on at a segment's start, where the others are.
