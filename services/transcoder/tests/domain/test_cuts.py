@@ -7,6 +7,7 @@ from odeon_transcoder.domain.cuts import (
     AAC_FRAME_SAMPLES,
     AUDIO_RATE,
     AudioCuts,
+    Cut,
     VideoCuts,
     audio_start_samples,
     video_start_ticks,
@@ -63,7 +64,7 @@ def test_decode_times_start_well_above_zero_and_continue_where_the_last_epoch_en
     assert audio_start_samples(12.5) == 22.5 * AUDIO_RATE
 
 
-def _assert_follows(this, following) -> None:
+def _assert_follows(this: Cut, following: Cut) -> None:
     assert this.ends_part == following.starts_part
     assert this.ends_segment == following.starts_segment
     if this.ends_segment:

@@ -9,7 +9,7 @@ CAROL = Seat("c-cam", "carol", "Carol")
 SCREEN = Seat("b-screen", "bob", "Bob", screen=True)
 
 
-def _keys(choice: LayoutChoice, seats, speaker=None) -> list[str]:
+def _keys(choice: LayoutChoice, seats: list[Seat], speaker: str | None = None) -> list[str]:
     main, others = direct(choice, seats, speaker)
     return [seat.key for seat in ([main] if main else []) + list(others)]
 

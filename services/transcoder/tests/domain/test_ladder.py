@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from odeon_transcoder.domain.ladder import (
     FRAMES_PER_PART,
     PROFILES,
+    Profile,
     Rung,
     Size,
     fit,
@@ -18,7 +19,9 @@ sizes = st.builds(
 
 
 @given(st.sampled_from(list(PROFILES.values())), sizes, st.none() | st.floats(1, 120))
-def test_nothing_is_upscaled_but_an_only_rung(profile, source: Size, rate: float | None) -> None:
+def test_nothing_is_upscaled_but_an_only_rung(
+    profile: Profile, source: Size, rate: float | None
+) -> None:
     ladder = fit(profile, source, rate)
 
     assert ladder.rungs
@@ -29,7 +32,9 @@ def test_nothing_is_upscaled_but_an_only_rung(profile, source: Size, rate: float
 
 
 @given(st.sampled_from(list(PROFILES.values())), sizes, st.none() | st.floats(1, 120))
-def test_a_part_is_always_a_whole_number_of_frames(profile, source: Size, rate) -> None:
+def test_a_part_is_always_a_whole_number_of_frames(
+    profile: Profile, source: Size, rate: float | None
+) -> None:
     ladder = fit(profile, source, rate)
 
     assert ladder.frame_rate in FRAMES_PER_PART
@@ -62,7 +67,9 @@ def test_an_upright_phone_is_measured_by_the_lines_that_fit_the_canvas() -> None
     ("measured", "chosen"),
     [(15.0, 15), (15.4, 15), (20.0, 30), (29.97, 30), (60.0, 30), (None, 30)],
 )
-def test_the_frame_rate_is_the_lowest_that_loses_no_frame(measured, chosen: int) -> None:
+def test_the_frame_rate_is_the_lowest_that_loses_no_frame(
+    measured: float | None, chosen: int
+) -> None:
     assert fit(profile_named("default"), Size(1280, 720), measured).frame_rate == chosen
 
 

@@ -21,7 +21,7 @@ def _seats(count: int, *, screen: bool = False) -> list[Seat]:
     st.booleans(),
 )
 def test_boxes_are_even_lie_on_the_canvas_and_show_nobody_twice(
-    kind, count, canvas, screen
+    kind: LayoutKind, count: int, canvas: Size, screen: bool
 ) -> None:
     seats = _seats(count, screen=screen)
 
@@ -40,7 +40,7 @@ def test_boxes_are_even_lie_on_the_canvas_and_show_nobody_twice(
     st.sampled_from([LayoutKind.GRID, LayoutKind.SPEAKER, LayoutKind.SCREEN_SPEAKER]),
     st.integers(2, 12),
 )
-def test_boxes_do_not_overlap(kind, count: int) -> None:
+def test_boxes_do_not_overlap(kind: LayoutKind, count: int) -> None:
     seats = _seats(count)
 
     boxes = arrange(kind, seats[0], seats[1:], CANVAS)

@@ -263,7 +263,7 @@ async def _segments(deployment: "Deployment", track: str, numbers: "range | list
 def _pictures(data: bytes) -> tuple[list[int], list[float]]:
     """(frame counters, times of flashes) of what is readable."""
     counters, flashes, flashing = [], [], True
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         for frame in container.decode(video=0):
             card = read_luma(frame.to_ndarray(format="gray").astype(np.uint8))
             if card is None:
@@ -276,7 +276,7 @@ def _pictures(data: bytes) -> tuple[list[int], list[float]]:
 
 
 def _beeps(data: bytes) -> list[float]:
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         frames = list(container.decode(audio=0))
     samples = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
     return [(frames[0].time or 0.0) + at for at in beep_onsets(samples, 48_000)]

@@ -10,6 +10,7 @@ from itertools import pairwise
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from odeon_testkit.intake import Intake, intake_server
 from odeon_testkit.testcard import Reading, TestCard, beep_onsets, lip_sync_errors, read_luma
 from odeon_testkit.testcard.stream import CardFeed, CardStream
@@ -40,7 +41,7 @@ class Shown:
 
     time_s: float
     card: Reading | None
-    luma: np.ndarray  # type: ignore[type-arg]
+    luma: NDArray[np.uint8]
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Rig:
 
     def beeps(self, audio: str = "a128") -> list[float]:
         """Times of beeps in the decoded sound."""
-        with av.open(io.BytesIO(self.intake.file(audio))) as container:
+        with av.open(io.BytesIO(self.intake.file(audio)), "r") as container:
             frames = list(container.decode(audio=0))
         samples = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
         return [(frames[0].time or 0.0) + at for at in beep_onsets(samples, 48_000)]
@@ -89,7 +90,7 @@ class Rig:
 def shown_in(data: bytes) -> list[Shown]:
     """Pictures of a file."""
     out = []
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         for frame in container.decode(video=0):
             luma = frame.to_ndarray(format="gray").astype(np.uint8)
             out.append(Shown(frame.time or 0.0, read_luma(luma), luma))

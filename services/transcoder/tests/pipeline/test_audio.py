@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from odeon_transcoder.pipeline.audio_track import SampleBuffer
 from odeon_transcoder.pipeline.mix import KNEE, mix, soft_limit
 
 
-def _constant(value: float, count: int) -> np.ndarray:  # type: ignore[type-arg]
+def _constant(value: float, count: int) -> NDArray[np.float32]:
     return np.full((2, count), value, np.float32)
 
 

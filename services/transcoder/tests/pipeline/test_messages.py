@@ -7,7 +7,7 @@ import pytest
 from odeon_transcoder import messages
 from odeon_transcoder.messages import MalformedMessage, decode, encode
 
-EXAMPLES = [
+EXAMPLES: list[messages.Command | messages.Report] = [
     messages.Start("jobs/j", "acme", "launch", "default", "http://r", "t", "127.0.0.1",
                    rungs=(messages.LadderRung(640, 360, 800_000),), frame_rate=15),
     messages.Join(),
