@@ -244,3 +244,18 @@ async def test_speakers_are_told_louder_is_higher(world: World) -> None:
     speakers = await bob.expect("speakers", lambda s: len(s.speakers) > 0)
     assert speakers.speakers[0].identity == "ann"
     assert speakers.speakers[0].level > 60
+
+
+async def test_who_comes_later_is_seen_by_those_who_see_others_already(world: World) -> None:
+    ann, bob = await world.join("ann"), await world.join("bob")
+    await ann.publish()
+    await bob.frames()
+    cid = await world.join("cid")
+
+    await cid.publish()
+
+    track = await bob.expect(
+        "track_published",
+        lambda t: t.identity == "cid" and t.kind == stage_pb2.TRACK_KIND_VIDEO and t.mid != "",
+    )
+    await until(lambda: [f for f in bob.subscriber.recv(0) if f.mid == track.mid])
