@@ -26,7 +26,7 @@ class BusAnnouncer:
             event_id=key.event,
             track=track,
             msn=msn,
-            duration_ms=duration_ns // 1_000_000,
+            duration_ms=round(duration_ns / 1_000_000),
             size_bytes=size,
         )
         self._publish("recorder.segment.closed", key, segment_closed=fact)
@@ -34,7 +34,7 @@ class BusAnnouncer:
     def ended(self, key: Key, *, duration_ns: int, gaps: int) -> None:
         """Publish TimelineEnded."""
         fact = events_pb2.TimelineEnded(
-            event_id=key.event, duration_ms=duration_ns // 1_000_000, gaps=gaps
+            event_id=key.event, duration_ms=round(duration_ns / 1_000_000), gaps=gaps
         )
         self._publish("recorder.timeline.ended", key, timeline_ended=fact)
 

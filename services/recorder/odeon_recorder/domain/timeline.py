@@ -40,6 +40,10 @@ LAG_SEGMENTS = 2
 """A silent track whose rivals have closed this many more segments is given up for now."""
 LAG_SILENCE_S = 2.0
 """How long a track must have been silent for that."""
+LATEST_MS = 300_000
+AHEAD_MS = 5_000
+"""Capture times outside of five minutes ago to five seconds ahead are not believed: program dates
+are kept for ever, and one absurd date would make a playlist that nobody can play."""
 FRAME_NS = 70_000_000
 """One frame at 15 fps: renditions never end at the very same nanosecond."""
 
@@ -267,7 +271,7 @@ class Timeline:
             independent=independent,
             last=offer.last,
             digest=offer.digest,
-            wall_ms=offer.capture_ms or now_ms,
+            wall_ms=_wall_ms(offer.capture_ms, now_ms),
         )
 
     def _comes_back(self, track: Track, offer: Offer) -> bool:
@@ -356,3 +360,10 @@ class Timeline:
         """The longest segment that any track has in this place."""
         have = [t.segments[msn] for t in self.tracks.values() if msn < len(t.segments)]
         return max(have, key=lambda segment: (segment.gap is None, segment.end_ns))
+
+
+def _wall_ms(capture_ms: int | None, now_ms: int) -> int:
+    """When a part's last frame was captured; its arrival where the owner's clock is off."""
+    if capture_ms is None or not -LATEST_MS <= capture_ms - now_ms <= AHEAD_MS:
+        return now_ms
+    return capture_ms

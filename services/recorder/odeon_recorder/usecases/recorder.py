@@ -62,10 +62,12 @@ class Recorder:
         # A lock lives as long as somebody opens this timeline.
         self._opening: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._disk_low = False
+        self._closed = False
         self._retained_at = -RETENTION_EVERY_S
 
     async def close(self) -> None:
         """Let waiters go, finish what is being written, refuse the rest."""
+        self._closed = True
         for key in list(self._held):
             await self._drop(key)
 
@@ -180,6 +182,8 @@ class Recorder:
 
     async def _open(self, key: Key, *, create: bool) -> LiveTimeline | None:
         async with self._lock(key):
+            if self._closed:
+                raise Unavailable("this recorder is stopping", retry_after_s=0.25)
             if key in self._held:
                 return self._held[key].live
             return await self._load(key, create=create)

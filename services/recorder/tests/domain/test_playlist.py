@@ -5,7 +5,7 @@ import time
 
 from odeon_recorder.domain.playlist import MediaPlaylist, multivariant
 from odeon_recorder.domain.records import Granted, InitStored, Kind, PartStored, TrackSpec
-from odeon_recorder.domain.timeline import Timeline
+from odeon_recorder.domain.timeline import Offer, Timeline
 from odeon_recorder.usecases.rendering import RenderedPlaylist
 from odeon_testkit.llhls import check_static, merge, parse
 
@@ -112,6 +112,15 @@ def test_a_take_over_marks_discontinuity_map_and_date_in_all_renditions() -> Non
         assert '#EXT-X-MAP:URI="init-2.mp4"\n' in after
     assert "#EXTINF:1.00000,\ns2.m4s" in texts["v720"]
     assert "#EXTINF:1.66667,\ns2.m4s" in texts["v240"]
+
+
+def test_an_absurd_capture_time_does_not_reach_the_playlist() -> None:
+    for capture, expected in ((10**17, ORIGIN_MS), (1, ORIGIN_MS), (ORIGIN_MS - 400, None)):
+        timeline = recorded(0)
+        offer = Offer("v720", 1, 0, 0, 9, DIGEST, PART, True, False, capture_ms=capture)
+        timeline.apply_all(timeline.place(offer, now_ms=ORIGIN_MS))
+        started = timeline.wall_ms(1, PART)
+        assert started == (expected or capture)
 
 
 def test_a_finished_playlist_ends_and_hints_nothing() -> None:
