@@ -37,6 +37,7 @@ export function StageOver(props: {
   useEffect(release, [release]);
   const ending = ENDINGS[props.reason] ?? "lost";
   const mayReturn = ending === "left" || ending === "lost" || ending === "replaced";
+  const mayWatch = ending !== "kicked" && ending !== "revoked";
   return (
     <Statement
       icon={ICONS[ending]}
@@ -56,7 +57,7 @@ export function StageOver(props: {
           {t("stage.over.again")}
         </Button>
       ) : null}
-      {props.watchUrl ? (
+      {props.watchUrl && mayWatch ? (
         <a className={buttonClass(ending === "ended" ? "primary" : "plain")} href={props.watchUrl}>
           {t(ending === "ended" ? "stage.over.recording" : "stage.over.watch")}
         </a>

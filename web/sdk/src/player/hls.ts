@@ -123,7 +123,7 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
    */
   get latency(): number | undefined {
     const hls = this.#hls;
-    if (!hls || !this.live || this.video.readyState < 2) return undefined;
+    if (!hls || !this.live || this.video.readyState < 1) return undefined;
     const toEdge = hls.latency;
     const date = hls.playingDate;
     if (date) {

@@ -1,4 +1,4 @@
-import { EventState, type Visit } from "@odeon/sdk";
+import { EventState, eventId, type Visit } from "@odeon/sdk";
 import type { Stage } from "@odeon/sdk/stage";
 import { Hourglass } from "lucide-react";
 import { type SubmitEvent, useEffect, useState } from "react";
@@ -45,13 +45,21 @@ function Guest({ visit, invite }: { visit: Visit; invite: string }) {
     void enter(wanted);
   }, [wanted, open, enter]);
 
+  const watchUrl = `/watch/${eventId(event.name)}#invite=${encodeURIComponent(invite)}`;
   if (entry.stage) {
     return (
-      <OnStage stage={entry.stage} devices={devices} title={event.title} again={entry.enter} />
+      <OnStage
+        stage={entry.stage}
+        devices={devices}
+        title={event.title}
+        watchUrl={watchUrl}
+        again={entry.enter}
+      />
     );
   }
   if (event.state === EventState.ENDED) {
-    return <StageOver devices={devices} reason="EVENT_ENDED" again={() => undefined} />;
+    const over = { reason: "EVENT_ENDED", devices, watchUrl };
+    return <StageOver {...over} again={() => undefined} />;
   }
   if (!visit.stageUrl) return <TroubleStatement trouble="notAllowed" />;
   return (
@@ -112,14 +120,16 @@ function OnStage(props: {
   stage: Stage;
   devices: Devices;
   title: string;
+  watchUrl: string;
   again: (name: string) => Promise<boolean>;
 }) {
-  const { stage, devices, title, again } = props;
+  const { stage, devices, title, watchUrl, again } = props;
   const { t } = useTranslation();
   const view = useStageView(stage);
   const rejoin = (): void => void again(storedName());
   if (view.state === "closed") {
-    return <StageOver devices={devices} reason={view.closedReason ?? ""} again={rejoin} />;
+    const over = { reason: view.closedReason ?? "", devices, watchUrl };
+    return <StageOver {...over} again={rejoin} />;
   }
   if (!view.admitted) {
     return (

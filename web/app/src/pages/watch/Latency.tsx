@@ -46,18 +46,15 @@ export function Latency(props: { seconds: number | undefined; protocol: Protocol
   const { t, i18n } = useTranslation();
   const { seconds, protocol, live } = props;
   if (!live) return null;
-  const value =
-    seconds === undefined
-      ? "–"
-      : new Intl.NumberFormat(i18n.language, {
-          minimumFractionDigits: 1,
-          maximumFractionDigits: protocol === "whep" ? 2 : 1,
-        }).format(seconds);
+  const format = new Intl.NumberFormat(i18n.language, {
+    minimumFractionDigits: 1,
+    maximumFractionDigits: protocol === "whep" ? 2 : 1,
+  });
   return (
     <span className={css.latency} title={t("watch.latencyHelp")}>
       {t("watch.latency")}{" "}
       <output data-testid="latency" data-seconds={seconds}>
-        {t("watch.seconds", { value })}
+        {seconds === undefined ? "–" : t("watch.seconds", { value: format.format(seconds) })}
       </output>
     </span>
   );

@@ -1,8 +1,9 @@
 import "./mediaChrome";
 import type { Quality } from "@odeon/sdk/hls";
-import { Settings2, VolumeX } from "lucide-react";
+import { RotateCcw, Settings2, VolumeX } from "lucide-react";
 import { type RefObject, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { Button } from "../../ui/Button";
 import { ChoiceMenu } from "../../ui/Menu";
 import type { Protocol } from "./Player";
 import css from "./Screen.module.css";
@@ -24,6 +25,7 @@ export function Screen({ video, protocol, hls, whep, ended, title }: ScreenProps
   const [controller, setController] = useState<HTMLElement | null>(null);
   const behind = useBehindLive(hls);
   const message = useMessage(protocol, hls, whep, ended);
+  const finished = useFinished(video, ended);
   const timeShift = protocol === "hls";
   return (
     <div className={css.screen} data-protocol={protocol} data-testid="screen">
@@ -65,13 +67,51 @@ export function Screen({ video, protocol, hls, whep, ended, title }: ScreenProps
         </media-control-bar>
       </media-controller>
       <SoundButton video={video} />
-      {message ? (
+      {finished ? (
+        <div className={css.over}>
+          <Button
+            icon={<RotateCcw aria-hidden />}
+            onClick={() => playFromStart(video.current)}
+            data-testid="from-start"
+          >
+            {t("watch.fromStart")}
+          </Button>
+        </div>
+      ) : null}
+      {message && !finished ? (
         <p className={css.message} role="status" data-testid="player-message">
           {message}
         </p>
       ) : null}
     </div>
   );
+}
+
+function playFromStart(video: HTMLVideoElement | null): void {
+  if (!video) return;
+  video.currentTime = 0;
+  void video.play().catch(() => undefined);
+}
+
+/** Audio and video of a recording may end some frames apart: this near (seconds) is the end. */
+const END_TOLERANCE_S = 0.5;
+
+/** Whether a recording has been played to its end. */
+function useFinished(video: RefObject<HTMLVideoElement | null>, ended: boolean): boolean {
+  const [finished, setFinished] = useState(false);
+  useEffect(() => {
+    setFinished(false);
+    if (!ended) return undefined;
+    const timer = setInterval(() => {
+      const element = video.current;
+      if (!element) return;
+      const left = element.duration - element.currentTime;
+      const starved = element.readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
+      setFinished(element.ended || (left < END_TOLERANCE_S && starved));
+    }, POSITION_POLL_MS);
+    return () => clearInterval(timer);
+  }, [video, ended]);
+  return finished;
 }
 
 /** Says where the picture is: at the edge of live, or how to get there. */
