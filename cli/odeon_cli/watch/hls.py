@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 import av.error
@@ -21,7 +21,6 @@ from odeon_cli.watch.playlist import (
     Media,
     NotAPlaylist,
     Piece,
-    Rendition,
     newer,
     parse_main,
     parse_media,
@@ -49,11 +48,16 @@ class _Fetched:
 
 
 class _Track:
-    """Follows one media playlist and fetches its pieces in order."""
+    """Follows one media playlist and fetches its pieces in order.
 
-    def __init__(self, http: httpx.AsyncClient, url: str) -> None:
+    Where one rendition has a gap, the next of `others` is followed instead, as players do: a
+    transcoder that falls behind stops its top rung.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, url: str, others: Sequence[str] = ()) -> None:
         self._http = http
         self._url = url
+        self._others = list(others)
         self._decoders: dict[str, FragmentDecoder] = {}
         self.hold_back_s = 0.0
         self.retries = 0
@@ -66,19 +70,35 @@ class _Track:
         last: tuple[int, int] | None = None
         while True:
             for piece in wanted:
+                if piece.gap and self._others:
+                    break
                 yield await self._fetch(piece)
                 last = piece.key
-            if media.ended:
-                return
-            query = {}
-            if media.can_block:
-                query = {"_HLS_msn": str(media.next_msn), "_HLS_part": str(media.next_part)}
-                if media.can_skip:
-                    query["_HLS_skip"] = "YES"
             else:
-                await asyncio.sleep(media.target_s / 2)
-            media = await self._reload(query, init_uri=media.init_uri)
-            wanted = tuple(newer(media.pieces, last))
+                if media.ended:
+                    return
+                media = await self._next(media)
+                wanted = tuple(newer(media.pieces, last))
+                continue
+            self._url = self._others.pop(0)
+            media = await self._reload({})
+            wanted = start_at(media) if last is None else tuple(newer(media.pieces, last))
+
+    @property
+    def name(self) -> str:
+        """The rendition that is followed now."""
+        return urlsplit(self._url).path.rsplit("/", 2)[-2]
+
+    async def _next(self, media: Media) -> Media:
+        """The playlist when it has more than `media`."""
+        query = {}
+        if media.can_block:
+            query = {"_HLS_msn": str(media.next_msn), "_HLS_part": str(media.next_part)}
+            if media.can_skip:
+                query["_HLS_skip"] = "YES"
+        else:
+            await asyncio.sleep(media.target_s / 2)
+        return await self._reload(query, init_uri=media.init_uri)
 
     async def _reload(self, query: dict[str, str], *, init_uri: str = "") -> Media:
         response = await self.get(_with_query(self._url, query))
@@ -90,11 +110,11 @@ class _Track:
     async def _fetch(self, piece: Piece) -> _Fetched:
         if piece.gap:
             return _Fetched(piece, (), 0.0, 0.0, 0)
-        decoder = self._decoders.get(piece.init_uri)
+        init_url = urljoin(self._url, piece.init_uri)
+        decoder = self._decoders.get(init_url)
         if decoder is None:
-            init = await self.get(urljoin(self._url, piece.init_uri))
-            decoder = FragmentDecoder(init.content)
-            self._decoders = {piece.init_uri: decoder}
+            decoder = FragmentDecoder((await self.get(init_url)).content)
+            self._decoders = {init_url: decoder}
         response = await self.get(urljoin(self._url, piece.uri))
         data = response.content
         try:
@@ -130,7 +150,7 @@ class HlsWatch:
 
     Args:
         url: multivariant playlist.
-        rendition: track to watch, e.g. "v480"; empty takes the best one.
+        rendition: best track to watch, e.g. "v480"; empty takes the best there is.
         ca_file: PEM file of a local authority.
         on_report: called every second.
     """
@@ -181,10 +201,9 @@ class HlsWatch:
                     asyncio.TaskGroup() as tasks,
                 ):
                     main = await self._main()
-                    chosen = self._choose(main)
-                    audio = main.audio.get(chosen.audio_group)
+                    video, audio = self._choose(main)
                     show = tasks.create_task(self._show_for_ever(), name="show")
-                    followers = [tasks.create_task(self._follow("video", chosen.uri), name="video")]
+                    followers = [tasks.create_task(self._follow("video", video), name="video")]
                     if audio:
                         self._ends["audio"] = 0.0
                         followers.append(
@@ -230,19 +249,23 @@ class HlsWatch:
         except (NotAPlaylist, ValueError) as error:
             raise CliError(f"{_public(self._url)} is not a main playlist: {error}") from error
 
-    def _choose(self, main: Main) -> Rendition:
-        for rendition in main.renditions:
-            name = rendition.uri.partition("/")[0]
-            if self._wanted in ("", name):
-                self._rendition = name
-                return replace(rendition, uri=urljoin(self._url, rendition.uri))
-        names = ", ".join(r.uri.partition("/")[0] for r in main.renditions)
-        raise CliError(f"there is no rendition {self._wanted}", hint=f"there are: {names}")
+    def _choose(self, main: Main) -> tuple[list[str], list[str]]:
+        """Addresses of the rendition wanted and of those below it, and of its sound."""
+        names = [rendition.uri.partition("/")[0] for rendition in main.renditions]
+        if self._wanted and self._wanted not in names:
+            hint = f"there are: {', '.join(names)}"
+            raise CliError(f"there is no rendition {self._wanted}", hint=hint)
+        first = names.index(self._wanted) if self._wanted else 0
+        video = [urljoin(self._url, r.uri) for r in main.renditions[first:]]
+        audio = main.audio.get(main.renditions[first].audio_group)
+        return video, [urljoin(self._url, audio)] if audio else []
 
-    async def _follow(self, kind: str, uri: str) -> None:
-        track = _Track(self._http, urljoin(self._url, uri))
+    async def _follow(self, kind: str, urls: Sequence[str]) -> None:
+        track = _Track(self._http, urls[0], urls[1:])
         async for fetched in track.pieces():
             now = time.monotonic()
+            if kind == "video":
+                self._rendition = track.name
             if fetched.piece.gap:
                 if kind == "video":
                     self._gaps.append(fetched.piece.duration_s)
