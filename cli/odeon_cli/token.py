@@ -12,6 +12,7 @@ _ISSUE = "odeon.auth.v1.AuthService/IssueToken"
 
 
 _KINDS = {
+    TokenKind.ACCESS: auth_pb2.TOKEN_KIND_ACCESS,
     TokenKind.INVITE: auth_pb2.TOKEN_KIND_INVITE,
     TokenKind.JOIN: auth_pb2.TOKEN_KIND_JOIN,
     TokenKind.PUBLISH: auth_pb2.TOKEN_KIND_PUBLISH,
