@@ -19,9 +19,8 @@ pub struct Demand {
 /// Everybody gets the lowest layer first, in order of priority, then is raised as far as the budget
 /// allows. The demand with the highest priority is never paused: something is better than nothing.
 pub fn allocate(budget_bps: u64, demands: &[Demand]) -> Vec<Option<usize>> {
-    let mut order: Vec<usize> = (0..demands.len())
-        .filter(|&i| !demands[i].layers.is_empty())
-        .collect();
+    let mut order: Vec<usize> =
+        (0..demands.len()).filter(|&i| !demands[i].layers.is_empty()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(demands[i].priority));
     let mut chosen: Vec<Option<usize>> = vec![None; demands.len()];
     let mut left = budget_bps;
@@ -43,11 +42,7 @@ fn raise(demand: &Demand, chosen: &mut Option<usize>, mut left: u64) -> u64 {
     for next in at + 1..demand.layers.len() {
         let extra = demand.layers[next].saturating_sub(demand.layers[at]);
         let is_raise = demand.current.is_none_or(|current| next > current);
-        let needed = if is_raise {
-            extra * HEADROOM_PERCENT / 100
-        } else {
-            extra
-        };
+        let needed = if is_raise { extra * HEADROOM_PERCENT / 100 } else { extra };
         if needed > left {
             break;
         }
@@ -63,11 +58,7 @@ mod tests {
     use super::*;
 
     fn demand(priority: i32, layers: &[u64], current: Option<usize>) -> Demand {
-        Demand {
-            priority,
-            layers: layers.to_vec(),
-            current,
-        }
+        Demand { priority, layers: layers.to_vec(), current }
     }
 
     #[test]
@@ -82,28 +73,15 @@ mod tests {
     fn everybody_gets_something_before_anybody_gets_more() {
         let two = [demand(0, &[150, 500], None), demand(5, &[150, 2_000], None)];
         assert_eq!(allocate(800, &two), [Some(1), Some(0)]);
-        assert_eq!(
-            allocate(2_500, &two),
-            [Some(0), Some(1)],
-            "priority is raised first"
-        );
+        assert_eq!(allocate(2_500, &two), [Some(0), Some(1)], "priority is raised first");
         assert_eq!(allocate(200, &two), [None, Some(0)]);
     }
 
     #[test]
     fn staying_needs_no_headroom_but_moving_up_does() {
-        assert_eq!(
-            allocate(1_000, &[demand(0, &[100, 1_000], Some(1))]),
-            [Some(1)]
-        );
-        assert_eq!(
-            allocate(1_000, &[demand(0, &[100, 1_000], Some(0))]),
-            [Some(0)]
-        );
-        assert_eq!(
-            allocate(1_135, &[demand(0, &[100, 1_000], Some(0))]),
-            [Some(1)]
-        );
+        assert_eq!(allocate(1_000, &[demand(0, &[100, 1_000], Some(1))]), [Some(1)]);
+        assert_eq!(allocate(1_000, &[demand(0, &[100, 1_000], Some(0))]), [Some(0)]);
+        assert_eq!(allocate(1_135, &[demand(0, &[100, 1_000], Some(0))]), [Some(1)]);
     }
 
     #[test]

@@ -31,11 +31,7 @@ impl WallClock {
     pub fn instant(&self, unix_us: i64) -> Option<Instant> {
         let offset = unix_us - self.base_unix_us;
         let distance = Duration::from_micros(offset.unsigned_abs());
-        if offset >= 0 {
-            self.base.checked_add(distance)
-        } else {
-            self.base.checked_sub(distance)
-        }
+        if offset >= 0 { self.base.checked_add(distance) } else { self.base.checked_sub(distance) }
     }
 }
 
@@ -85,11 +81,7 @@ pub struct StreamClock {
 impl StreamClock {
     /// A clock of `rate` ticks per second.
     pub fn new(rate: u32) -> Self {
-        Self {
-            rate: rate.max(1),
-            report: None,
-            arrival: None,
-        }
+        Self { rate: rate.max(1), report: None, arrival: None }
     }
 
     /// Ticks per second.
@@ -142,10 +134,7 @@ mod tests {
         let mut wrong = PeerClock::default();
         assert!(wrong.observe(1_000_000, 301_000_000));
         assert_eq!(wrong.to_local(1_000_000), 301_000_000);
-        assert!(
-            wrong.observe(2_000_000, 301_990_000),
-            "an earlier arrival lowers the shift"
-        );
+        assert!(wrong.observe(2_000_000, 301_990_000), "an earlier arrival lowers the shift");
         assert!(!wrong.observe(3_000_000, 303_100_000));
     }
 
@@ -153,14 +142,8 @@ mod tests {
     fn capture_time_follows_the_report_across_a_wrap_of_rtp_time() {
         let mut clock = StreamClock::new(90_000);
         clock.on_report(10_000_000, u32::MAX - 44_999);
-        assert_eq!(
-            clock.capture_us(PeerClock::default(), 45_000),
-            Some(11_000_000)
-        );
-        assert_eq!(
-            clock.capture_us(PeerClock::default(), u32::MAX - 89_999),
-            Some(9_500_000)
-        );
+        assert_eq!(clock.capture_us(PeerClock::default(), 45_000), Some(11_000_000));
+        assert_eq!(clock.capture_us(PeerClock::default(), u32::MAX - 89_999), Some(9_500_000));
     }
 
     #[test]

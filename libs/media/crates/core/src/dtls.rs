@@ -27,12 +27,8 @@ const SECP224R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.33")
 pub(crate) fn crypto() -> Arc<CryptoProvider> {
     static CRYPTO: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     static DTLS: Dtls = Dtls;
-    let build = || {
-        Arc::new(CryptoProvider {
-            dtls_provider: &DTLS,
-            ..str0m::crypto::from_feature_flags()
-        })
-    };
+    let build =
+        || Arc::new(CryptoProvider { dtls_provider: &DTLS, ..str0m::crypto::from_feature_flags() });
     CRYPTO.get_or_init(build).clone()
 }
 
@@ -41,9 +37,7 @@ struct Dtls;
 
 impl DtlsProvider for Dtls {
     fn generate_certificate(&self) -> Option<DtlsCert> {
-        str0m::crypto::from_feature_flags()
-            .dtls_provider
-            .generate_certificate()
+        str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()
     }
 
     fn new_dtls(
@@ -58,17 +52,13 @@ impl DtlsProvider for Dtls {
             ..dimpl::crypto::aws_lc_rs::default_provider()
         };
         // ICE proves that the peer can be reached, so the server needs no cookie.
-        let mut builder = dimpl::Config::builder()
-            .with_crypto_provider(provider)
-            .use_server_cookie(false);
+        let mut builder =
+            dimpl::Config::builder().with_crypto_provider(provider).use_server_cookie(false);
         if let Some(mtu) = mtu {
             builder = builder.mtu(mtu);
         }
-        let config = Arc::new(
-            builder
-                .build()
-                .map_err(|error| CryptoError::Other(error.to_string()))?,
-        );
+        let config =
+            Arc::new(builder.build().map_err(|error| CryptoError::Other(error.to_string()))?);
         let own = dimpl::DtlsCertificate {
             certificate: cert.certificate.clone(),
             private_key: cert.private_key.clone(),
@@ -153,9 +143,7 @@ impl SignatureVerifier for Verifier {
             let usual = dimpl::crypto::aws_lc_rs::default_provider().signature_verification;
             return usual.verify_signature(certificate, data, signature, hash, algorithm);
         };
-        let digest = str0m::crypto::from_feature_flags()
-            .sha256_provider
-            .sha256(data);
+        let digest = str0m::crypto::from_feature_flags().sha256_provider.sha256(data);
         let bad = || DimplError::OperationFailed(CryptoOperation::Sign);
         let signature = DerSignature::from_bytes(signature).map_err(|_| bad())?;
         key.verify_prehash(&digest, &signature).map_err(|_| bad())

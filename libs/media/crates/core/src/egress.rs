@@ -97,9 +97,7 @@ impl Batch {
         let (Some(head), Some(last)) = (run.first(), run.last()) else {
             return;
         };
-        let in_place = run
-            .windows(2)
-            .all(|pair| pair[0].start + pair[0].length == pair[1].start);
+        let in_place = run.windows(2).all(|pair| pair[0].start + pair[0].length == pair[1].start);
         self.gathered.clear();
         if !in_place {
             for segment in run {
@@ -116,12 +114,7 @@ impl Batch {
         self.counters.calls += 1;
         self.counters.packets += count as u64;
         self.counters.bytes += bytes.len() as u64;
-        let run = Run {
-            destination: head.destination,
-            bytes,
-            segment: head.length,
-            count,
-        };
+        let run = Run { destination: head.destination, bytes, segment: head.length, count };
         if !egress.send(run) {
             self.counters.errors += count as u64;
         }
@@ -169,9 +162,9 @@ fn take_run(waiting: &mut Vec<Segment>, run: &mut Vec<Segment>) {
 fn stream_of(datagram: &[u8]) -> u32 {
     match datagram {
         [first, second, ..] if (128..192).contains(first) && !(192..=223).contains(second) => {
-            datagram.get(8..12).map_or(0, |ssrc| {
-                u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]])
-            })
+            datagram
+                .get(8..12)
+                .map_or(0, |ssrc| u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]]))
         }
         _ => 0,
     }
@@ -186,8 +179,7 @@ mod tests {
 
     impl Egress for Sent {
         fn send(&mut self, run: Run<'_>) -> bool {
-            self.0
-                .push((run.destination.port(), run.segment, run.count));
+            self.0.push((run.destination.port(), run.segment, run.count));
             true
         }
     }
@@ -217,10 +209,7 @@ mod tests {
     fn equal_datagrams_to_one_destination_leave_in_one_call_and_the_last_may_be_shorter() {
         let (sent, counters) = flush(&[(1, 1100), (1, 1100), (1, 1100), (1, 300)]);
         assert_eq!(sent, [(1, 1100, 4)]);
-        assert_eq!(
-            (counters.calls, counters.packets, counters.bytes),
-            (1, 4, 3600)
-        );
+        assert_eq!((counters.calls, counters.packets, counters.bytes), (1, 4, 3600));
     }
 
     #[test]
@@ -240,15 +229,9 @@ mod tests {
     #[test]
     fn interleaved_streams_leave_together_and_each_keeps_its_order() {
         let mut batch = Batch::default();
-        for (ssrc, size) in [
-            (1, 1000),
-            (2, 90),
-            (1, 1000),
-            (3, 1000),
-            (1, 300),
-            (3, 1000),
-            (1, 1000),
-        ] {
+        for (ssrc, size) in
+            [(1, 1000), (2, 90), (1, 1000), (3, 1000), (1, 300), (3, 1000), (1, 1000)]
+        {
             batch.push(to(1), &rtp(ssrc, size));
         }
         let mut sent = Sent::default();

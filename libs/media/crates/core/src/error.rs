@@ -33,11 +33,7 @@ pub struct MediaError {
 impl MediaError {
     /// A refusal of a class.
     pub fn new(class: ErrorClass, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            class,
-            reason,
-            detail: detail.into(),
-        }
+        Self { class, reason, detail: detail.into() }
     }
 
     pub(crate) fn sdp(reason: &'static str, detail: impl Into<String>) -> Self {

@@ -36,11 +36,7 @@ impl Kind {
     }
 
     pub(crate) fn from_str0m(kind: str0m::media::MediaKind) -> Kind {
-        if kind.is_audio() {
-            Kind::Audio
-        } else {
-            Kind::Video
-        }
+        if kind.is_audio() { Kind::Audio } else { Kind::Video }
     }
 
     pub(crate) fn to_str0m(self) -> str0m::media::MediaKind {
@@ -101,23 +97,13 @@ pub struct NodeEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// ICE and DTLS are up.
-    SessionConnected {
-        created: Instant,
-        ice: Instant,
-        dtls: Instant,
-    },
+    SessionConnected { created: Instant, ice: Instant, dtls: Instant },
     /// The first RTP packet came (publish) or left (subscribe, whep).
     FirstRtp,
     /// The session ended.
     SessionClosed { reason: String },
     /// A track's first RTP came.
-    TrackPublished {
-        track: Id,
-        mid: String,
-        kind: Kind,
-        codec: Codec,
-        layers: Vec<String>,
-    },
+    TrackPublished { track: Id, mid: String, kind: Kind, codec: Codec, layers: Vec<String> },
     /// The set of live layers changed.
     TrackLayers { track: Id, layers: Vec<String> },
     /// A track ended.

@@ -18,9 +18,7 @@ pub struct KeyframeThrottle {
 impl KeyframeThrottle {
     /// Somebody wants a keyframe; true when a PLI is to be sent now.
     pub fn wish(&mut self, now: Instant) -> bool {
-        let quiet = self
-            .last_wish
-            .is_none_or(|at| now.saturating_duration_since(at) >= QUIET);
+        let quiet = self.last_wish.is_none_or(|at| now.saturating_duration_since(at) >= QUIET);
         self.last_wish = Some(now);
         if quiet || self.is_due(now) {
             self.last_sent = Some(now);
@@ -47,8 +45,7 @@ impl KeyframeThrottle {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.last_sent
-            .is_none_or(|at| now.saturating_duration_since(at) >= INTERVAL)
+        self.last_sent.is_none_or(|at| now.saturating_duration_since(at) >= INTERVAL)
     }
 }
 
@@ -65,9 +62,7 @@ mod tests {
         let start = Instant::now();
         let mut throttle = KeyframeThrottle::default();
         assert!(throttle.wish(at(start, 0)));
-        let sent = (1..100)
-            .filter(|i| throttle.wish(at(start, i * 20)))
-            .count();
+        let sent = (1..100).filter(|i| throttle.wish(at(start, i * 20))).count();
         assert_eq!(sent, 1, "two seconds of wishes every 20 ms");
         assert!(throttle.wish(at(start, 1980 + 200)));
     }

@@ -97,12 +97,7 @@ impl Rewriter {
         let timestamp = packet.timestamp.wrapping_add(run.timestamp_offset);
         let (payload, vp8, pictures) = rewrite_payload(&packet, &run);
         self.remember(sequence, timestamp, packet.capture_us, pictures);
-        Some(RewrittenPacket {
-            sequence,
-            timestamp,
-            payload,
-            vp8,
-        })
+        Some(RewrittenPacket { sequence, timestamp, payload, vp8 })
     }
 
     fn start_run(&self, packet: &SourcePacket<'_>) -> Run {
@@ -117,9 +112,7 @@ impl Rewriter {
                 key_offset: 0,
             };
         };
-        let timestamp = last
-            .timestamp
-            .wrapping_add(self.ticks_since(&last, packet.capture_us));
+        let timestamp = last.timestamp.wrapping_add(self.ticks_since(&last, packet.capture_us));
         Run {
             first_sequence: packet.sequence,
             sequence_offset: last.sequence as i64 + 1 - packet.sequence as i64,
@@ -142,14 +135,7 @@ impl Rewriter {
             return;
         }
         let Pictures { picture, tl0, key } = pictures;
-        self.last = Some(Last {
-            sequence,
-            timestamp,
-            capture_us,
-            picture,
-            tl0,
-            key,
-        });
+        self.last = Some(Last { sequence, timestamp, capture_us, picture, tl0, key });
     }
 }
 
@@ -192,11 +178,7 @@ fn rewrite_payload(
         return (packet.payload.clone(), None, source);
     }
     match packet.codec {
-        Codec::Vp8 => (
-            packet.payload.clone(),
-            vp8_patch(packet.payload, wanted),
-            wanted,
-        ),
+        Codec::Vp8 => (packet.payload.clone(), vp8_patch(packet.payload, wanted), wanted),
         Codec::Vp9 => (vp9_patched(packet.payload, wanted.picture), None, wanted),
         _ => (packet.payload.clone(), None, wanted),
     }
@@ -215,10 +197,7 @@ fn vp8_patch(payload: &[u8], wanted: Pictures) -> Option<Vp8Patch> {
         patch = patch.key_idx(wanted.key);
     }
     // A 7-bit picture id has no room for the offset: it wraps within its 7 bits.
-    patch
-        .build()
-        .or_else(|_| descriptor.patch().picture_id(wanted.picture & 0x7f).build())
-        .ok()
+    patch.build().or_else(|_| descriptor.patch().picture_id(wanted.picture & 0x7f).build()).ok()
 }
 
 fn vp9_patched(payload: &Arc<[u8]>, picture: u16) -> Arc<[u8]> {
@@ -246,65 +225,35 @@ mod tests {
         timestamp: u32,
         ms: i64,
     ) -> SourcePacket<'_> {
-        SourcePacket {
-            sequence,
-            timestamp,
-            capture_us: ms * 1000,
-            codec,
-            payload,
-        }
+        SourcePacket { sequence, timestamp, capture_us: ms * 1000, codec, payload }
     }
 
     #[test]
     fn a_source_keeps_its_gaps_and_its_own_time_steps() {
         let opus: Arc<[u8]> = Arc::from(&b"x"[..]);
         let mut rewriter = Rewriter::new(48_000, 100, 5_000);
-        let first = rewriter
-            .rewrite(packet(&opus, Codec::Opus, 70_000, 9_600, 0))
-            .unwrap();
-        let third = rewriter
-            .rewrite(packet(&opus, Codec::Opus, 70_002, 11_520, 41))
-            .unwrap();
-        let second = rewriter
-            .rewrite(packet(&opus, Codec::Opus, 70_001, 10_560, 20))
-            .unwrap();
-        assert_eq!(
-            (first.sequence, second.sequence, third.sequence),
-            (100, 101, 102)
-        );
-        assert_eq!(
-            (first.timestamp, second.timestamp, third.timestamp),
-            (5_000, 5_960, 6_920)
-        );
+        let first = rewriter.rewrite(packet(&opus, Codec::Opus, 70_000, 9_600, 0)).unwrap();
+        let third = rewriter.rewrite(packet(&opus, Codec::Opus, 70_002, 11_520, 41)).unwrap();
+        let second = rewriter.rewrite(packet(&opus, Codec::Opus, 70_001, 10_560, 20)).unwrap();
+        assert_eq!((first.sequence, second.sequence, third.sequence), (100, 101, 102));
+        assert_eq!((first.timestamp, second.timestamp, third.timestamp), (5_000, 5_960, 6_920));
     }
 
     #[test]
     fn another_source_continues_the_numbers_and_capture_time() {
         let h264: Arc<[u8]> = Arc::from(&[0x65u8][..]);
         let mut rewriter = Rewriter::new(90_000, 0, 0);
-        rewriter
-            .rewrite(packet(&h264, Codec::H264, 10, 1_000, 0))
-            .unwrap();
+        rewriter.rewrite(packet(&h264, Codec::H264, 10, 1_000, 0)).unwrap();
         rewriter.restart();
-        let next = rewriter
-            .rewrite(packet(&h264, Codec::H264, 900, 77, 40))
-            .unwrap();
+        let next = rewriter.rewrite(packet(&h264, Codec::H264, 900, 77, 40)).unwrap();
         assert_eq!((next.sequence, next.timestamp), (1, 3_600));
         assert!(
-            rewriter
-                .rewrite(packet(&h264, Codec::H264, 899, 70, 39))
-                .is_none(),
+            rewriter.rewrite(packet(&h264, Codec::H264, 899, 70, 39)).is_none(),
             "from before the switch"
         );
         rewriter.restart();
-        let earlier = rewriter
-            .rewrite(packet(&h264, Codec::H264, 5, 5, 10))
-            .unwrap();
-        assert_eq!(
-            (earlier.sequence, earlier.timestamp),
-            (2, 3_601),
-            "time never runs backwards"
-        );
+        let earlier = rewriter.rewrite(packet(&h264, Codec::H264, 5, 5, 10)).unwrap();
+        assert_eq!((earlier.sequence, earlier.timestamp), (2, 3_601), "time never runs backwards");
     }
 
     #[test]
@@ -314,23 +263,11 @@ mod tests {
         };
         let mut rewriter = Rewriter::new(90_000, 0, 0);
         let payload = key(0x7fff);
-        assert!(
-            rewriter
-                .rewrite(packet(&payload, Codec::Vp8, 1, 0, 0))
-                .unwrap()
-                .vp8
-                .is_none()
-        );
+        assert!(rewriter.rewrite(packet(&payload, Codec::Vp8, 1, 0, 0)).unwrap().vp8.is_none());
         rewriter.restart();
         let payload = key(0x1234);
-        let next = rewriter
-            .rewrite(packet(&payload, Codec::Vp8, 50, 0, 33))
-            .unwrap();
-        let expected = Vp8Descriptor::parse(&payload)
-            .unwrap()
-            .patch()
-            .picture_id(0)
-            .tl0_pic_idx(8);
+        let next = rewriter.rewrite(packet(&payload, Codec::Vp8, 50, 0, 33)).unwrap();
+        let expected = Vp8Descriptor::parse(&payload).unwrap().patch().picture_id(0).tl0_pic_idx(8);
         assert_eq!(next.vp8, expected.build().ok());
     }
 
@@ -338,14 +275,10 @@ mod tests {
     fn vp9_picture_ids_continue_too() {
         let mut rewriter = Rewriter::new(90_000, 0, 0);
         let first: Arc<[u8]> = Arc::from(&[0x88, 0x80, 0x05, 0xff][..]);
-        rewriter
-            .rewrite(packet(&first, Codec::Vp9, 1, 0, 0))
-            .unwrap();
+        rewriter.rewrite(packet(&first, Codec::Vp9, 1, 0, 0)).unwrap();
         rewriter.restart();
         let other: Arc<[u8]> = Arc::from(&[0x88, 0x92, 0x34, 0xff][..]);
-        let next = rewriter
-            .rewrite(packet(&other, Codec::Vp9, 9, 0, 33))
-            .unwrap();
+        let next = rewriter.rewrite(packet(&other, Codec::Vp9, 9, 0, 33)).unwrap();
         assert_eq!(&*next.payload, &[0x88, 0x80, 0x06, 0xff]);
     }
 }

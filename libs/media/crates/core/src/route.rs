@@ -33,9 +33,7 @@ impl Routes {
 
     /// Gives an address to a session; returns the session that had it before.
     pub(crate) fn claim(&mut self, address: SocketAddr, session: SessionKey) -> Option<SessionKey> {
-        self.by_address
-            .insert(address, session)
-            .filter(|former| *former != session)
+        self.by_address.insert(address, session).filter(|former| *former != session)
     }
 
     /// Frees an address if it still belongs to the session.

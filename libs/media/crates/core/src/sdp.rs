@@ -18,20 +18,14 @@ pub fn guard(sdp: &str) -> Result<String> {
     }
     let lines: Vec<&str> = sdp.lines().filter(|line| !line.is_empty()).collect();
     if lines.len() > MAX_SDP_LINES || lines.iter().any(|line| line.len() > MAX_LINE_BYTES) {
-        return Err(MediaError::sdp(
-            "SDP_TOO_MANY_LINES",
-            format!("{} lines", lines.len()),
-        ));
+        return Err(MediaError::sdp("SDP_TOO_MANY_LINES", format!("{} lines", lines.len())));
     }
     let media = lines.iter().filter(|line| line.starts_with("m=")).count();
     if media == 0 {
         return Err(MediaError::sdp("SDP_NO_MEDIA", "there is no m-line"));
     }
     if media > MAX_SDP_MEDIA {
-        return Err(MediaError::sdp(
-            "SDP_TOO_MANY_LINES",
-            format!("{media} m-lines"),
-        ));
+        return Err(MediaError::sdp("SDP_TOO_MANY_LINES", format!("{media} m-lines")));
     }
     if sdp.contains('\0') || !sdp.starts_with("v=0") {
         return Err(MediaError::sdp("SDP_INVALID", "it does not start with v=0"));
@@ -68,10 +62,7 @@ fn close_media(out: &mut Vec<String>, missing: bool, direction: &str) {
 }
 
 fn is_direction(line: &str) -> bool {
-    matches!(
-        line,
-        "a=sendrecv" | "a=sendonly" | "a=recvonly" | "a=inactive"
-    )
+    matches!(line, "a=sendrecv" | "a=sendonly" | "a=recvonly" | "a=inactive")
 }
 
 /// The value of `a=<name>:<value>` in each media section, in order, beside its mid.
@@ -94,29 +85,19 @@ fn sections(sdp: &str) -> impl Iterator<Item = &str> {
         offset += line.len();
     }
     let ends: Vec<usize> = starts.iter().skip(1).copied().chain([sdp.len()]).collect();
-    starts
-        .into_iter()
-        .zip(ends)
-        .map(move |(start, end)| &sdp[start..end])
+    starts.into_iter().zip(ends).map(move |(start, end)| &sdp[start..end])
 }
 
 /// The first `a=<name>:<value>` of a text.
 pub fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| {
-        line.strip_prefix("a=")?
-            .strip_prefix(name)?
-            .strip_prefix(':')
-    })
+    text.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// Rewrites each media section's msid, so that a browser groups tracks by participant.
 ///
 /// `msid` answers (stream, track) for a mid; sections without an answer stay as they are.
 pub fn rewrite_msid(sdp: &str, msid: impl Fn(&str) -> Option<(String, String)>) -> String {
-    let mids: Vec<&str> = media_values(sdp, "mid")
-        .into_iter()
-        .map(|(mid, _)| mid)
-        .collect();
+    let mids: Vec<&str> = media_values(sdp, "mid").into_iter().map(|(mid, _)| mid).collect();
     let mut section = None;
     let mut out = Vec::new();
     for line in sdp.lines() {
@@ -124,11 +105,7 @@ pub fn rewrite_msid(sdp: &str, msid: impl Fn(&str) -> Option<(String, String)>) 
             section = Some(section.map_or(0, |index: usize| index + 1));
         }
         let wanted = section.and_then(|index| msid(mids.get(index)?));
-        match (
-            &wanted,
-            line.strip_prefix("a=ssrc:")
-                .and_then(|rest| rest.split_once(' ')),
-        ) {
+        match (&wanted, line.strip_prefix("a=ssrc:").and_then(|rest| rest.split_once(' '))) {
             (Some((stream, track)), _) if line.starts_with("a=msid:") => {
                 out.push(format!("a=msid:{stream} {track}"));
             }
@@ -148,11 +125,7 @@ pub fn rewrite_msid(sdp: &str, msid: impl Fn(&str) -> Option<(String, String)>) 
 pub fn token(text: &str) -> String {
     let allowed = |c: &char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`{|}~".contains(*c);
     let kept: String = text.chars().filter(allowed).take(64).collect();
-    if kept.is_empty() {
-        "-".to_owned()
-    } else {
-        kept
-    }
+    if kept.is_empty() { "-".to_owned() } else { kept }
 }
 
 /// ICE credentials found in an SDP or in a `trickle-ice-sdpfrag` (RFC 8840).
@@ -163,10 +136,7 @@ pub fn ice_credentials(text: &str) -> Result<(String, String)> {
         (Some(ufrag), Some(password)) if is_ice(ufrag, 4) && is_ice(password, 22) => {
             Ok((ufrag.to_owned(), password.to_owned()))
         }
-        _ => Err(MediaError::sdp(
-            "SDP_INVALID",
-            "no valid a=ice-ufrag and a=ice-pwd",
-        )),
+        _ => Err(MediaError::sdp("SDP_INVALID", "no valid a=ice-ufrag and a=ice-pwd")),
     }
 }
 
@@ -177,18 +147,15 @@ fn is_ice(text: &str, shortest: usize) -> bool {
 
 /// The same SDP with other ICE credentials and without candidates.
 pub fn with_ice_credentials(sdp: &str, ufrag: &str, password: &str) -> String {
-    let lines = sdp
-        .lines()
-        .filter(|line| !line.starts_with("a=candidate:"))
-        .map(|line| {
-            if line.starts_with("a=ice-ufrag:") {
-                format!("a=ice-ufrag:{ufrag}")
-            } else if line.starts_with("a=ice-pwd:") {
-                format!("a=ice-pwd:{password}")
-            } else {
-                line.to_owned()
-            }
-        });
+    let lines = sdp.lines().filter(|line| !line.starts_with("a=candidate:")).map(|line| {
+        if line.starts_with("a=ice-ufrag:") {
+            format!("a=ice-ufrag:{ufrag}")
+        } else if line.starts_with("a=ice-pwd:") {
+            format!("a=ice-pwd:{password}")
+        } else {
+            line.to_owned()
+        }
+    });
     join(lines.collect::<Vec<_>>())
 }
 
@@ -206,12 +173,7 @@ pub fn fragment(answer: &str) -> Result<String> {
     if let Some(mid) = attribute(answer, "mid") {
         out.push(format!("a=mid:{mid}"));
     }
-    out.extend(
-        answer
-            .lines()
-            .filter(|line| line.starts_with("a=candidate:"))
-            .map(str::to_owned),
-    );
+    out.extend(answer.lines().filter(|line| line.starts_with("a=candidate:")).map(str::to_owned));
     out.push("a=end-of-candidates".to_owned());
     Ok(join(out))
 }
@@ -237,18 +199,9 @@ mod tests {
     fn oversized_and_strange_texts_are_refused_with_their_reason() {
         let reason = |text: &str| guard(text).unwrap_err().reason;
         assert_eq!(reason(&"a".repeat(MAX_SDP_BYTES + 1)), "SDP_TOO_LARGE");
-        assert_eq!(
-            reason(&format!("v=0\n{}", "a=x\n".repeat(3_000))),
-            "SDP_TOO_MANY_LINES"
-        );
-        assert_eq!(
-            reason(&format!("v=0\nm=x\na={}", "y".repeat(5_000))),
-            "SDP_TOO_MANY_LINES"
-        );
-        assert_eq!(
-            reason(&format!("v=0\n{}", "m=audio\n".repeat(200))),
-            "SDP_TOO_MANY_LINES"
-        );
+        assert_eq!(reason(&format!("v=0\n{}", "a=x\n".repeat(3_000))), "SDP_TOO_MANY_LINES");
+        assert_eq!(reason(&format!("v=0\nm=x\na={}", "y".repeat(5_000))), "SDP_TOO_MANY_LINES");
+        assert_eq!(reason(&format!("v=0\n{}", "m=audio\n".repeat(200))), "SDP_TOO_MANY_LINES");
         assert_eq!(reason("v=0\n"), "SDP_NO_MEDIA");
         assert_eq!(reason("hello\nm=audio\n"), "SDP_INVALID");
     }
@@ -267,9 +220,8 @@ mod tests {
 
     #[test]
     fn msid_and_cname_follow_the_participant() {
-        let changed = rewrite_msid(OFFER, |mid| {
-            (mid == "1").then(|| ("alice".into(), "cam".into()))
-        });
+        let changed =
+            rewrite_msid(OFFER, |mid| (mid == "1").then(|| ("alice".into(), "cam".into())));
         assert!(changed.contains("a=msid:alice cam\r\n"));
         assert!(changed.contains("a=ssrc:7 cname:alice\r\n"));
     }
@@ -287,9 +239,6 @@ mod tests {
 
     #[test]
     fn values_are_read_per_media_section() {
-        assert_eq!(
-            media_values(OFFER, "msid"),
-            [("0", None), ("1", Some("s t"))]
-        );
+        assert_eq!(media_values(OFFER, "msid"), [("0", None), ("1", Some("s t"))]);
     }
 }

@@ -173,9 +173,8 @@ impl Session {
         for slot in self.slots.iter_mut().filter(|slot| !slot.declared) {
             let Some(mid) = slot.mid else { continue };
             let mut api = self.rtc.direct_api();
-            while let Some((ssrc, rtx)) = api
-                .stream_tx_by_mid(mid, None)
-                .map(|stream| (stream.ssrc(), stream.rtx()))
+            while let Some((ssrc, rtx)) =
+                api.stream_tx_by_mid(mid, None).map(|stream| (stream.ssrc(), stream.rtx()))
             {
                 if slot.ssrc.is_none() {
                     slot.ssrc = Some(ssrc);
@@ -192,9 +191,7 @@ impl Session {
             if let (Some(ssrc), Some(mid)) = (slot.ssrc, slot.mid)
                 && self.rtc.media(mid).is_some()
             {
-                self.rtc
-                    .direct_api()
-                    .declare_stream_tx(ssrc, slot.rtx, mid, None);
+                self.rtc.direct_api().declare_stream_tx(ssrc, slot.rtx, mid, None);
             }
         }
     }

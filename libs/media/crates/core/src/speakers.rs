@@ -20,11 +20,7 @@ pub struct Loudness {
 
 impl Default for Loudness {
     fn default() -> Self {
-        Self {
-            level: SILENCE,
-            at: None,
-            speaking: false,
-        }
+        Self { level: SILENCE, at: None, speaking: false }
     }
 }
 
@@ -34,22 +30,14 @@ impl Loudness {
         let level = f32::from(dbov.clamp(-127, 0));
         let faded = self.faded(now);
         // Rises within two packets of 20 ms, so that a click alone makes no speaker.
-        self.level = if level > faded {
-            faded + (level - faded) * 0.5
-        } else {
-            faded
-        };
+        self.level = if level > faded { faded + (level - faded) * 0.5 } else { faded };
         self.at = Some(now);
     }
 
     /// The level now, or `None` for somebody who does not speak.
     pub fn speaking(&mut self, now: Instant) -> Option<i8> {
         let level = self.faded(now);
-        let threshold = if self.speaking {
-            SPEECH_DBOV - HYSTERESIS_DB
-        } else {
-            SPEECH_DBOV
-        };
+        let threshold = if self.speaking { SPEECH_DBOV - HYSTERESIS_DB } else { SPEECH_DBOV };
         self.speaking = level >= threshold;
         self.speaking.then_some(level as i8)
     }

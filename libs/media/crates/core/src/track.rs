@@ -87,8 +87,7 @@ impl Layer {
     }
 
     pub(crate) fn is_live(&self, now: Instant) -> bool {
-        self.last_packet
-            .is_some_and(|at| now.saturating_duration_since(at) < STALL)
+        self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < STALL)
     }
 
     /// Counts a packet; jitter as RFC 3550, 6.4.1.
@@ -123,9 +122,7 @@ impl Layer {
         if self.packets == 0 {
             return 0;
         }
-        (self.max_sequence + 1)
-            .saturating_sub(self.first_sequence)
-            .saturating_sub(self.packets)
+        (self.max_sequence + 1).saturating_sub(self.first_sequence).saturating_sub(self.packets)
     }
 
     pub(crate) fn jitter_ms(&self) -> f64 {
@@ -171,9 +168,8 @@ impl Track {
 
     /// Live layers, lowest first.
     pub(crate) fn ranked_live(&self, now: Instant) -> Vec<usize> {
-        let mut live: Vec<usize> = (0..self.layers.len())
-            .filter(|&index| self.layers[index].is_live(now))
-            .collect();
+        let mut live: Vec<usize> =
+            (0..self.layers.len()).filter(|&index| self.layers[index].is_live(now)).collect();
         live.sort_by_key(|&index| self.rank(index));
         live
     }
@@ -199,16 +195,10 @@ fn rank_of(name: &str, offered: &[String]) -> usize {
     ];
     for names in KNOWN {
         if offered.iter().all(|rid| names.contains(&rid.as_str())) {
-            return names
-                .iter()
-                .position(|known| *known == name)
-                .unwrap_or(names.len());
+            return names.iter().position(|known| *known == name).unwrap_or(names.len());
         }
     }
-    offered
-        .iter()
-        .position(|rid| rid == name)
-        .unwrap_or(offered.len())
+    offered.iter().position(|rid| rid == name).unwrap_or(offered.len())
 }
 
 #[cfg(test)]

@@ -20,24 +20,14 @@ fn frames_arrive_whole_in_order_and_with_their_capture_time() {
         assert!(pictures.len() > 55, "{codec:?}: {}", pictures.len());
         assert!(pictures[0].keyframe && pictures.iter().skip(1).all(|frame| frame.contiguous));
         for (frames, step) in [(pictures, 3_000), (world.peers[bob].sounds(), 960)] {
-            assert!(
-                frames
-                    .windows(2)
-                    .all(|pair| pair[1].rtp_time - pair[0].rtp_time == step)
-            );
+            assert!(frames.windows(2).all(|pair| pair[1].rtp_time - pair[0].rtp_time == step));
         }
         for (arrived, frame) in &world.peers[bob].frames {
-            let capture = frame
-                .capture_us
-                .expect("a report came with the first packet");
+            let capture = frame.capture_us.expect("a report came with the first packet");
             let age = world.wall.unix_us(*arrived) - capture;
             // Two links of 5 ms, two steps of 1 ms, and frames start on 1 ms steps; the first frame of a
             // line waits for its report. str0m's own epoch may be off by the time of its first use.
-            assert!(
-                (4_500..130_000).contains(&age),
-                "{:?} is {age} us old",
-                frame.kind
-            );
+            assert!((4_500..130_000).contains(&age), "{:?} is {age} us old", frame.kind);
         }
     }
 }
@@ -59,9 +49,7 @@ fn lips_in_sync(mut world: World) {
     let closest = pictures
         .iter()
         .flat_map(|p| {
-            sounds
-                .iter()
-                .map(move |s| (p.capture_us.unwrap() - s.capture_us.unwrap()).abs())
+            sounds.iter().map(move |s| (p.capture_us.unwrap() - s.capture_us.unwrap()).abs())
         })
         .min();
     assert!(closest.unwrap() < 1_000, "{closest:?}");
@@ -76,11 +64,8 @@ fn late_joiners_get_a_keyframe_although_the_encoder_makes_none_by_itself() {
     let bob = world.subscriber("bob", false);
     let joined = world.now;
     world.stream(&mut source, 300);
-    let (first, frame) = &world.peers[bob]
-        .frames
-        .iter()
-        .find(|(_, f)| f.kind == Kind::Video)
-        .unwrap();
+    let (first, frame) =
+        &world.peers[bob].frames.iter().find(|(_, f)| f.kind == Kind::Video).unwrap();
     assert!(frame.keyframe);
     assert!((*first - joined).as_millis() < 200);
 }
@@ -114,9 +99,8 @@ fn a_burst_for_one_subscriber_leaves_in_one_send() {
     let mut source = [Source::new(alice, Codec::Vp8)];
     source[0].layers[0].1 = 9_000;
     world.stream(&mut source, 100);
-    let subscribers: Vec<usize> = (0..5)
-        .map(|i| world.subscriber(&format!("sub{i}"), true))
-        .collect();
+    let subscribers: Vec<usize> =
+        (0..5).map(|i| world.subscriber(&format!("sub{i}"), true)).collect();
     world.stream(&mut source, 1_000);
     world.sends.clear();
     let before = world.sfu.stats(world.now).egress;
@@ -125,17 +109,10 @@ fn a_burst_for_one_subscriber_leaves_in_one_send() {
 
     for peer in subscribers {
         let to = world.peers[peer].address;
-        let large = world
-            .sends
-            .iter()
-            .filter(|(dest, segment, _)| *dest == to && *segment > 900);
-        let per_call: Vec<usize> = large
-            .map(|(_, segment, bytes)| bytes.len().div_ceil(*segment))
-            .collect();
-        assert!(
-            (29..=31).contains(&per_call.len()),
-            "one call a frame at 30 fps: {per_call:?}"
-        );
+        let large = world.sends.iter().filter(|(dest, segment, _)| *dest == to && *segment > 900);
+        let per_call: Vec<usize> =
+            large.map(|(_, segment, bytes)| bytes.len().div_ceil(*segment)).collect();
+        assert!((29..=31).contains(&per_call.len()), "one call a frame at 30 fps: {per_call:?}");
         assert!(per_call.iter().all(|&packets| packets >= 8), "{per_call:?}");
     }
     let (calls, packets) = (after.calls - before.calls, after.packets - before.packets);
@@ -157,21 +134,14 @@ fn the_loudest_are_told_in_order_and_silence_is_told_too() {
     sources[1].audio_level = -15;
     world.stream(&mut sources, 1_000);
     let spoken = |world: &World| {
-        world
-            .events
-            .iter()
-            .rev()
-            .find_map(|event| match &event.what {
-                What::ActiveSpeakers { speakers } => {
-                    Some(speakers.iter().map(|(who, _)| who.to_string()).collect())
-                }
-                _ => None,
-            })
+        world.events.iter().rev().find_map(|event| match &event.what {
+            What::ActiveSpeakers { speakers } => {
+                Some(speakers.iter().map(|(who, _)| who.to_string()).collect())
+            }
+            _ => None,
+        })
     };
-    assert_eq!(
-        spoken(&world),
-        Some(vec!["bob".to_owned(), "alice".to_owned()])
-    );
+    assert_eq!(spoken(&world), Some(vec!["bob".to_owned(), "alice".to_owned()]));
     for source in &mut sources {
         source.audio_level = -127;
     }
@@ -186,13 +156,7 @@ fn a_track_that_stops_is_told_and_its_return_too() {
     let mut source = [Source::new(alice, Codec::Vp8)];
     world.stream(&mut source, 500);
     world.run(2_500);
-    assert_eq!(
-        world.count(|what| matches!(what, What::TrackStalled { .. })),
-        2
-    );
+    assert_eq!(world.count(|what| matches!(what, What::TrackStalled { .. })), 2);
     world.stream(&mut source, 200);
-    assert_eq!(
-        world.count(|what| matches!(what, What::TrackResumed { .. })),
-        2
-    );
+    assert_eq!(world.count(|what| matches!(what, What::TrackResumed { .. })), 2);
 }

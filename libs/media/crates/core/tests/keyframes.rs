@@ -17,30 +17,17 @@ fn twenty_joiners_at_once_cost_the_publisher_one_or_two_keyframes() {
     let mut source = [Source::new(alice, Codec::Vp8)];
     world.stream(&mut source, 1_000);
     let sent = source[0].keyframes_sent;
-    let viewers: Vec<usize> = (0..20)
-        .map(|i| world.viewer(&format!("viewer{i}")))
-        .collect();
+    let viewers: Vec<usize> = (0..20).map(|i| world.viewer(&format!("viewer{i}"))).collect();
     world.stream(&mut source, 300);
     let track = world.track("alice", Kind::Video);
     for i in 0..20 {
         world
             .sfu
-            .set_slot(
-                world.now,
-                &format!("viewer{i}"),
-                Kind::Video,
-                0,
-                Some(&track),
-                None,
-            )
+            .set_slot(world.now, &format!("viewer{i}"), Kind::Video, 0, Some(&track), None)
             .unwrap();
     }
     world.stream(&mut source, 500);
-    assert!(
-        source[0].keyframes_sent - sent <= 2,
-        "{}",
-        source[0].keyframes_sent - sent
-    );
+    assert!(source[0].keyframes_sent - sent <= 2, "{}", source[0].keyframes_sent - sent);
     for viewer in viewers {
         assert!(world.peers[viewer].pictures().len() > 8);
     }
@@ -75,10 +62,7 @@ fn a_storm_of_plis_from_one_subscriber_is_throttled() {
     world.stream(&mut source, 500);
     let (before, mid) = (plis(&world), world.peers[bob].mid(Kind::Video));
     for _ in 0..200 {
-        world.peers[bob]
-            .core
-            .request_keyframe(world.now, &mid, None)
-            .unwrap();
+        world.peers[bob].core.request_keyframe(world.now, &mid, None).unwrap();
         world.stream(&mut source, 10);
     }
     let asked = plis(&world) - before;

@@ -19,10 +19,7 @@ fn losses_on_both_ways_are_repaired_before_the_frame_is_needed() {
     let before = world.peers[bob].pictures().len();
     world.stream(&mut source, 10_000);
     let session = world.session("bob").unwrap();
-    assert!(
-        session.slots.iter().any(|slot| slot.nacks > 10),
-        "{session:?}"
-    );
+    assert!(session.slots.iter().any(|slot| slot.nacks > 10), "{session:?}");
     let pictures = world.peers[bob].pictures();
     let after = &pictures[before..];
     assert!(after.len() > 290, "{} of 300", after.len());

@@ -20,10 +20,7 @@ fn simulcast(codec: Codec) -> (World, Source) {
 
 fn layer_of(world: &World, session: &str) -> Option<String> {
     let slots = world.session(session)?.slots;
-    slots
-        .into_iter()
-        .find(|slot| slot.kind == Kind::Video)?
-        .layer
+    slots.into_iter().find(|slot| slot.kind == Kind::Video)?.layer
 }
 
 fn freezes(world: &World, peer: usize, from: u64) -> u128 {
@@ -35,11 +32,7 @@ fn freezes(world: &World, peer: usize, from: u64) -> u128 {
         })
         .map(|(at, _)| *at)
         .collect();
-    arrivals
-        .windows(2)
-        .map(|pair| (pair[1] - pair[0]).as_millis())
-        .max()
-        .unwrap_or(0)
+    arrivals.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).max().unwrap_or(0)
 }
 
 #[test]
@@ -51,10 +44,7 @@ fn a_pinned_subscriber_gets_the_layer_it_names_and_switches_without_a_seam() {
         let track = world.track("alice", Kind::Video);
         world.stream(&mut source, 500);
         for wanted in ["q", "f", "h"] {
-            world
-                .sfu
-                .subscribe(world.now, "bob", &track, Some(wanted), 0)
-                .unwrap();
+            world.sfu.subscribe(world.now, "bob", &track, Some(wanted), 0).unwrap();
             world.stream(&mut source, 1_000);
             assert_eq!(layer_of(&world, "bob").as_deref(), Some(wanted));
         }
@@ -70,11 +60,7 @@ fn a_pinned_subscriber_gets_the_layer_it_names_and_switches_without_a_seam() {
             let (a, b) = (pair[0].data.len(), pair[1].data.len());
             !pair[1].keyframe && (a * 2 < b || b * 2 < a) && !pair[0].keyframe
         });
-        assert_eq!(
-            switches.count(),
-            0,
-            "a layer begins with its keyframe: {sizes:?}"
-        );
+        assert_eq!(switches.count(), 0, "a layer begins with its keyframe: {sizes:?}");
     }
 }
 
@@ -83,14 +69,8 @@ fn a_layer_that_does_not_exist_is_refused() {
     let (mut world, _) = simulcast(Codec::Vp8);
     world.subscriber("bob", true);
     let track = world.track("alice", Kind::Video);
-    let refusal = world
-        .sfu
-        .subscribe(world.now, "bob", &track, Some("zz"), 0)
-        .unwrap_err();
-    assert_eq!(
-        (refusal.class, refusal.reason),
-        (ErrorClass::Argument, "UNKNOWN_LAYER")
-    );
+    let refusal = world.sfu.subscribe(world.now, "bob", &track, Some("zz"), 0).unwrap_err();
+    assert_eq!((refusal.class, refusal.reason), (ErrorClass::Argument, "UNKNOWN_LAYER"));
 }
 
 #[test]
@@ -99,12 +79,7 @@ fn a_path_of_600_kb_s_gets_a_lower_layer_within_3_s_and_the_best_again_within_10
     let mut source = [source];
     let bob = world.subscriber("bob", false);
     world.stream(&mut source, 6_000);
-    assert_eq!(
-        layer_of(&world, "bob").as_deref(),
-        Some("f"),
-        "{:?}",
-        world.session("bob")
-    );
+    assert_eq!(layer_of(&world, "bob").as_deref(), Some("f"), "{:?}", world.session("bob"));
 
     let limited = world.ms();
     world.peers[bob].link.down_bps = Some(600_000);
@@ -116,19 +91,9 @@ fn a_path_of_600_kb_s_gets_a_lower_layer_within_3_s_and_the_best_again_within_10
         }
     }
     let session = world.session("bob").unwrap();
-    assert!(
-        lowered.is_some_and(|ms| ms <= 3_000),
-        "{lowered:?} {session:?}"
-    );
-    assert!(
-        freezes(&world, bob, limited) < 1_000,
-        "{} ms",
-        freezes(&world, bob, limited)
-    );
-    assert!(
-        world.peers[bob].sounds().len() > 900,
-        "audio is not starved"
-    );
+    assert!(lowered.is_some_and(|ms| ms <= 3_000), "{lowered:?} {session:?}");
+    assert!(freezes(&world, bob, limited) < 1_000, "{} ms", freezes(&world, bob, limited));
+    assert!(world.peers[bob].sounds().len() > 900, "audio is not starved");
 
     world.peers[bob].link.down_bps = None;
     let lifted = world.ms();
@@ -145,10 +110,7 @@ fn a_layer_that_dies_is_replaced_by_the_best_that_lives() {
     let mut source = [source];
     let bob = world.subscriber("bob", true);
     let track = world.track("alice", Kind::Video);
-    world
-        .sfu
-        .subscribe(world.now, "bob", &track, Some("f"), 0)
-        .unwrap();
+    world.sfu.subscribe(world.now, "bob", &track, Some("f"), 0).unwrap();
     world.stream(&mut source, 1_000);
     assert_eq!(layer_of(&world, "bob").as_deref(), Some("f"));
     source[0].layers.pop();
@@ -176,32 +138,20 @@ fn a_publisher_that_lies_about_its_layers_disturbs_nobody() {
     let bob = world.subscriber("bob", false);
     world.stream(&mut sources, 3_000);
     let medias = world.peers[bob].core.medias();
-    for track in [
-        world.track("alice", Kind::Video),
-        world.track("carol", Kind::Video),
-    ] {
+    for track in [world.track("alice", Kind::Video), world.track("carol", Kind::Video)] {
         let mid = medias
             .iter()
             .find(|media| media.track.as_deref() == Some(&*track))
             .unwrap()
             .mid
             .clone();
-        let frames = world.peers[bob]
-            .pictures()
-            .into_iter()
-            .filter(|frame| frame.mid == mid)
-            .count();
+        let frames =
+            world.peers[bob].pictures().into_iter().filter(|frame| frame.mid == mid).count();
         assert!(frames > 60, "{track}: {frames}");
     }
     let track = world.track("alice", Kind::Video);
     let pinned = world.subscriber("pin", true);
-    world
-        .sfu
-        .subscribe(world.now, "pin", &track, Some("h"), 0)
-        .unwrap();
+    world.sfu.subscribe(world.now, "pin", &track, Some("h"), 0).unwrap();
     world.stream(&mut sources, 1_000);
-    assert!(
-        !world.peers[pinned].pictures().is_empty(),
-        "a layer that never comes falls back"
-    );
+    assert!(!world.peers[pinned].pictures().is_empty(), "a layer that never comes falls back");
 }

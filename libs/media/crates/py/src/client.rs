@@ -59,9 +59,7 @@ impl Client {
             forced_loss,
         };
         let started = py.detach(|| ClientHandle::start(settings));
-        Ok(Self {
-            client: started.map_err(|error| raise(py, &error))?,
-        })
+        Ok(Self { client: started.map_err(|error| raise(py, &error))? })
     }
 
     #[pyo3(signature = (*, video_codec=Some("h264"), audio=true, direction="sendonly", simulcast=None,
@@ -116,26 +114,18 @@ impl Client {
     #[pyo3(signature = (timeout_ms, max=64))]
     fn recv(&self, py: Python<'_>, timeout_ms: u64, max: usize) -> Vec<Frame> {
         let frames = py.detach(|| self.client.recv(Duration::from_millis(timeout_ms), max));
-        frames
-            .into_iter()
-            .map(|frame| convert::frame(py, frame))
-            .collect()
+        frames.into_iter().map(|frame| convert::frame(py, frame)).collect()
     }
 
     #[pyo3(signature = (timeout_ms, max=64))]
     fn poll_events(&self, py: Python<'_>, timeout_ms: u64, max: usize) -> Vec<ClientEvent> {
-        let events = py.detach(|| {
-            self.client
-                .poll_events(Duration::from_millis(timeout_ms), max)
-        });
+        let events = py.detach(|| self.client.poll_events(Duration::from_millis(timeout_ms), max));
         events.into_iter().map(convert::client_event).collect()
     }
 
     #[pyo3(signature = (mid, rid=None))]
     fn request_keyframe(&self, py: Python<'_>, mid: String, rid: Option<String>) -> PyResult<()> {
-        self.call(py, move |core, now| {
-            core.request_keyframe(now, &mid, rid.as_deref())
-        })
+        self.call(py, move |core, now| core.request_keyframe(now, &mid, rid.as_deref()))
     }
 
     #[pyo3(signature = (mid, payload, *, rtp_time, capture_time_us=None, rid=None, audio_level=None))]
@@ -151,14 +141,8 @@ impl Client {
         audio_level: Option<i8>,
     ) -> PyResult<bool> {
         let captured = capture_time_us.map_or_else(Instant::now, unix_us_to_instant);
-        let frame = Outgoing {
-            mid,
-            rid,
-            payload: payload.to_vec(),
-            rtp_time,
-            captured,
-            audio_level,
-        };
+        let frame =
+            Outgoing { mid, rid, payload: payload.to_vec(), rtp_time, captured, audio_level };
         self.call(py, move |core, now| core.send(now, frame))
     }
 
@@ -169,8 +153,7 @@ impl Client {
 
     #[getter]
     fn connected(&self, py: Python<'_>) -> bool {
-        self.call(py, |core, _| Ok(core.stats().connected))
-            .unwrap_or(false)
+        self.call(py, |core, _| Ok(core.stats().connected)).unwrap_or(false)
     }
 
     fn close(&self, py: Python<'_>) {

@@ -18,10 +18,7 @@ pub fn node_event(event: core::NodeEvent) -> types::NodeEvent {
         session_kind: event.subject.kind.map(|kind| kind.name().to_owned()),
         ..types::NodeEvent::default()
     };
-    let named = |kind: &str| types::NodeEvent {
-        kind: kind.to_owned(),
-        ..base.clone()
-    };
+    let named = |kind: &str| types::NodeEvent { kind: kind.to_owned(), ..base.clone() };
     let about = |kind: &str, track: core::Id| types::NodeEvent {
         track: Some(track.to_string()),
         ..named(kind)
@@ -34,55 +31,39 @@ pub fn node_event(event: core::NodeEvent) -> types::NodeEvent {
             ..named("session_connected")
         },
         What::FirstRtp => named("first_rtp"),
-        What::SessionClosed { reason } => types::NodeEvent {
-            reason: Some(reason),
-            ..named("session_closed")
-        },
-        What::TrackPublished {
-            track,
-            mid,
-            kind,
-            codec,
-            layers,
-        } => types::NodeEvent {
+        What::SessionClosed { reason } => {
+            types::NodeEvent { reason: Some(reason), ..named("session_closed") }
+        }
+        What::TrackPublished { track, mid, kind, codec, layers } => types::NodeEvent {
             mid: Some(mid),
             media_kind: Some(kind.name().to_owned()),
             codec: Some(codec.name().to_owned()),
             layers,
             ..about("track_published", track)
         },
-        What::TrackLayers { track, layers } => types::NodeEvent {
-            layers,
-            ..about("track_layers", track)
-        },
-        What::TrackUnpublished { track, reason } => types::NodeEvent {
-            reason: Some(reason),
-            ..about("track_unpublished", track)
-        },
+        What::TrackLayers { track, layers } => {
+            types::NodeEvent { layers, ..about("track_layers", track) }
+        }
+        What::TrackUnpublished { track, reason } => {
+            types::NodeEvent { reason: Some(reason), ..about("track_unpublished", track) }
+        }
         What::TrackStalled { track } => about("track_stalled", track),
         What::TrackResumed { track } => about("track_resumed", track),
         What::NegotiationNeeded => named("negotiation_needed"),
-        What::LayerChanged { track, layer } => types::NodeEvent {
-            layer: Some(layer),
-            ..about("layer_changed", track)
-        },
-        What::SlotChanged { mid, track } => types::NodeEvent {
-            mid: Some(mid),
-            ..about("slot_changed", track)
-        },
-        What::ActiveSpeakers { speakers } => {
-            let speakers = speakers
-                .into_iter()
-                .map(|(who, level)| (who.to_string(), i64::from(level)));
-            types::NodeEvent {
-                speakers: speakers.collect(),
-                ..named("active_speakers")
-            }
+        What::LayerChanged { track, layer } => {
+            types::NodeEvent { layer: Some(layer), ..about("layer_changed", track) }
         }
-        What::KeyframeRequested { track, layer } => types::NodeEvent {
-            layer: Some(layer),
-            ..about("keyframe_requested", track)
-        },
+        What::SlotChanged { mid, track } => {
+            types::NodeEvent { mid: Some(mid), ..about("slot_changed", track) }
+        }
+        What::ActiveSpeakers { speakers } => {
+            let speakers =
+                speakers.into_iter().map(|(who, level)| (who.to_string(), i64::from(level)));
+            types::NodeEvent { speakers: speakers.collect(), ..named("active_speakers") }
+        }
+        What::KeyframeRequested { track, layer } => {
+            types::NodeEvent { layer: Some(layer), ..about("keyframe_requested", track) }
+        }
     }
 }
 
@@ -194,14 +175,9 @@ pub fn frame(py: Python<'_>, frame: client::Frame) -> types::Frame {
 }
 
 pub fn client_event(event: client::ClientEvent) -> types::ClientEvent {
-    let base = types::ClientEvent {
-        at_ns: monotonic_ns(event.at),
-        ..types::ClientEvent::default()
-    };
-    let named = |kind: &str| types::ClientEvent {
-        kind: kind.to_owned(),
-        ..base.clone()
-    };
+    let base =
+        types::ClientEvent { at_ns: monotonic_ns(event.at), ..types::ClientEvent::default() };
+    let named = |kind: &str| types::ClientEvent { kind: kind.to_owned(), ..base.clone() };
     match event.what {
         ClientWhat::Connected { created, ice, dtls } => types::ClientEvent {
             created_ns: Some(monotonic_ns(created)),
@@ -209,17 +185,10 @@ pub fn client_event(event: client::ClientEvent) -> types::ClientEvent {
             dtls_ns: Some(monotonic_ns(dtls)),
             ..named("connected")
         },
-        ClientWhat::KeyframeRequest { mid, rid } => types::ClientEvent {
-            mid: Some(mid),
-            rid,
-            ..named("keyframe_request")
-        },
-        ClientWhat::MediaAdded {
-            mid,
-            kind,
-            direction,
-            track,
-        } => types::ClientEvent {
+        ClientWhat::KeyframeRequest { mid, rid } => {
+            types::ClientEvent { mid: Some(mid), rid, ..named("keyframe_request") }
+        }
+        ClientWhat::MediaAdded { mid, kind, direction, track } => types::ClientEvent {
             mid: Some(mid),
             media_kind: Some(kind.name().to_owned()),
             direction: Some(direction.to_owned()),
@@ -231,14 +200,10 @@ pub fn client_event(event: client::ClientEvent) -> types::ClientEvent {
             direction: Some(direction.to_owned()),
             ..named("media_changed")
         },
-        ClientWhat::Bitrate { bps } => types::ClientEvent {
-            bps: Some(bps),
-            ..named("bitrate")
-        },
-        ClientWhat::Closed { reason } => types::ClientEvent {
-            reason: Some(reason),
-            ..named("closed")
-        },
+        ClientWhat::Bitrate { bps } => types::ClientEvent { bps: Some(bps), ..named("bitrate") },
+        ClientWhat::Closed { reason } => {
+            types::ClientEvent { reason: Some(reason), ..named("closed") }
+        }
     }
 }
 
@@ -248,11 +213,7 @@ pub fn client_media(media: client::ClientMedia) -> types::ClientMedia {
         kind: media.kind.name().to_owned(),
         direction: media.direction.to_owned(),
         track: media.track,
-        codecs: media
-            .codecs
-            .into_iter()
-            .map(|codec| codec.name().to_owned())
-            .collect(),
+        codecs: media.codecs.into_iter().map(|codec| codec.name().to_owned()).collect(),
     }
 }
 

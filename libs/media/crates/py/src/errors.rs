@@ -15,17 +15,12 @@ pub fn raise(py: Python<'_>, error: &MediaError) -> PyErr {
     };
     let build = || -> PyResult<PyErr> {
         let class = py.import("odeon_media.errors")?.getattr(name)?;
-        Ok(PyErr::from_value(
-            class.call1((error.reason, error.detail.as_str()))?,
-        ))
+        Ok(PyErr::from_value(class.call1((error.reason, error.detail.as_str()))?))
     };
     build().unwrap_or_else(|failure| failure)
 }
 
 /// A codec name that is not known.
 pub fn unknown_codec(py: Python<'_>, name: &str) -> PyErr {
-    raise(
-        py,
-        &MediaError::new(ErrorClass::Argument, "UNKNOWN_CODEC", name),
-    )
+    raise(py, &MediaError::new(ErrorClass::Argument, "UNKNOWN_CODEC", name))
 }

@@ -75,9 +75,7 @@ impl SfuNode {
             forced_loss,
         };
         let started = py.detach(|| NodeHandle::start(settings));
-        Ok(Self {
-            node: started.map_err(|error| raise(py, &error))?,
-        })
+        Ok(Self { node: started.map_err(|error| raise(py, &error))? })
     }
 
     #[getter]
@@ -94,11 +92,7 @@ impl SfuNode {
         offer_sdp: String,
     ) -> PyResult<String> {
         self.call(py, move |sfu, now| {
-            let owner = Owner {
-                session: &session,
-                event: &event,
-                participant: &participant,
-            };
+            let owner = Owner { session: &session, event: &event, participant: &participant };
             sfu.answer_publish(now, owner, &offer_sdp)
         })
     }
@@ -114,11 +108,7 @@ impl SfuNode {
         pinned: bool,
     ) -> PyResult<()> {
         self.call(py, move |sfu, now| {
-            let owner = Owner {
-                session: &session,
-                event: &event,
-                participant: &participant,
-            };
+            let owner = Owner { session: &session, event: &event, participant: &participant };
             sfu.open_subscriber(now, owner, hidden, pinned)
         })
     }
@@ -136,10 +126,7 @@ impl SfuNode {
             sfu.subscribe(now, &session, &track, layer.as_deref(), priority)
         };
         let subscription = self.call(py, work)?;
-        Ok(Subscription {
-            mid: subscription.mid,
-            needs_offer: subscription.needs_offer,
-        })
+        Ok(Subscription { mid: subscription.mid, needs_offer: subscription.needs_offer })
     }
 
     fn unsubscribe(&self, py: Python<'_>, session: String, track: String) -> PyResult<bool> {
@@ -163,11 +150,7 @@ impl SfuNode {
         offer_sdp: String,
     ) -> PyResult<String> {
         self.call(py, move |sfu, now| {
-            let owner = Owner {
-                session: &session,
-                event: &event,
-                participant: &participant,
-            };
+            let owner = Owner { session: &session, event: &event, participant: &participant };
             sfu.answer_whep(now, owner, &offer_sdp)
         })
     }
@@ -184,14 +167,7 @@ impl SfuNode {
     ) -> PyResult<()> {
         let kind = kind_of(py, kind)?;
         self.call(py, move |sfu, now| {
-            sfu.set_slot(
-                now,
-                &session,
-                kind,
-                index,
-                track.as_deref(),
-                layer.as_deref(),
-            )
+            sfu.set_slot(now, &session, kind, index, track.as_deref(), layer.as_deref())
         })
     }
 
@@ -203,11 +179,7 @@ impl SfuNode {
     ) -> PyResult<Vec<(Option<String>, &'static str, Option<String>)>> {
         let slots = self.call(py, move |sfu, _| sfu.slots(&session))?;
         let convert = |slot: odeon_media_core::SlotInfo| {
-            (
-                slot.mid,
-                slot.kind.name(),
-                slot.track.map(|track| track.to_string()),
-            )
+            (slot.mid, slot.kind.name(), slot.track.map(|track| track.to_string()))
         };
         Ok(slots.into_iter().map(convert).collect())
     }
@@ -235,9 +207,7 @@ impl SfuNode {
         session: String,
         sdpfrag: Option<String>,
     ) -> PyResult<String> {
-        self.call(py, move |sfu, now| {
-            sfu.ice_restart(now, &session, sdpfrag.as_deref())
-        })
+        self.call(py, move |sfu, now| sfu.ice_restart(now, &session, sdpfrag.as_deref()))
     }
 
     #[pyo3(signature = (session, reason="CLOSED"))]
@@ -248,9 +218,7 @@ impl SfuNode {
 
     fn stats(&self, py: Python<'_>) -> PyResult<NodeStats> {
         let report = py.detach(|| self.node.stats());
-        Ok(convert::node_stats(
-            report.map_err(|error| raise(py, &error))?,
-        ))
+        Ok(convert::node_stats(report.map_err(|error| raise(py, &error))?))
     }
 
     #[pyo3(signature = (event=None))]
@@ -261,16 +229,10 @@ impl SfuNode {
 
     #[pyo3(signature = (timeout_ms, max=256))]
     fn poll_events(&self, py: Python<'_>, timeout_ms: u64, max: usize) -> Vec<NodeEvent> {
-        let (events, dropped) = py.detach(|| {
-            self.node
-                .poll_events(Duration::from_millis(timeout_ms), max)
-        });
+        let (events, dropped) =
+            py.detach(|| self.node.poll_events(Duration::from_millis(timeout_ms), max));
         let lost = (dropped > 0).then(|| convert::dropped_events(dropped));
-        events
-            .into_iter()
-            .map(convert::node_event)
-            .chain(lost)
-            .collect()
+        events.into_iter().map(convert::node_event).chain(lost).collect()
     }
 
     fn shutdown(&self, py: Python<'_>) {

@@ -162,14 +162,7 @@ pub struct Frame {
 #[pymethods]
 impl Frame {
     fn __repr__(&self) -> String {
-        let Self {
-            mid,
-            codec,
-            rtp_time,
-            keyframe,
-            capture_time_us,
-            ..
-        } = self;
+        let Self { mid, codec, rtp_time, keyframe, capture_time_us, .. } = self;
         format!(
             "Frame(mid={mid:?}, codec={codec:?}, rtp_time={rtp_time}, keyframe={keyframe}, capture_time_us={capture_time_us:?})"
         )

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use odeon_media_core::client::{ClientCore, ClientEvent, Frame, FrameQueue};
 use odeon_media_core::{ErrorClass, MediaError, sdp};
 
-use crate::command::{Commands, Inbox};
+use crate::command::{Commands, Inbox, run_jobs};
 use crate::socket::{ForcedLoss, SocketEgress, Waker, bind, local_address_towards, wait};
 
 const MAX_BATCH: usize = 128;
@@ -58,18 +58,13 @@ impl ClientHandle {
     /// Opens a socket and starts.
     pub fn start(settings: ClientSettings) -> Result<Self, MediaError> {
         let socket = bind(&settings.bind_host, 0)?;
-        let local = socket
-            .local_addr()
-            .map_err(|error| transport(&error.to_string()))?;
+        let local = socket.local_addr().map_err(|error| transport(&error.to_string()))?;
         let core = ClientCore::new(Instant::now(), local, settings.connect_timeout);
         let waker = Arc::new(Waker::new()?);
         let (commands, jobs) = Commands::new(waker.clone());
         let events = Arc::new(Inbox::new(MAX_EVENTS));
         let queue = FrameQueue::new(settings.max_frames, settings.max_bytes);
-        let frames = Arc::new(Frames {
-            queue: Mutex::new((queue, false)),
-            filled: Condvar::new(),
-        });
+        let frames = Arc::new(Frames { queue: Mutex::new((queue, false)), filled: Condvar::new() });
         let worker = Worker {
             core,
             socket,
@@ -84,13 +79,7 @@ impl ClientHandle {
             .name("odeon-client".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| transport(&error.to_string()))?;
-        Ok(Self {
-            commands,
-            events,
-            frames,
-            thread: Mutex::new(Some(thread)),
-            local,
-        })
+        Ok(Self { commands, events, frames, thread: Mutex::new(Some(thread)), local })
     }
 
     /// Runs a command on the client's thread.
@@ -106,9 +95,8 @@ impl ClientHandle {
         if !self.local.ip().is_unspecified() {
             return Ok(());
         }
-        let towards = remote_sdp
-            .and_then(first_candidate)
-            .unwrap_or(SocketAddr::from(([192, 0, 2, 1], 9)));
+        let towards =
+            remote_sdp.and_then(first_candidate).unwrap_or(SocketAddr::from(([192, 0, 2, 1], 9)));
         let ip = local_address_towards(towards).unwrap_or([127, 0, 0, 1].into());
         let local = SocketAddr::new(ip, self.local.port());
         self.call(move |core, _| core.set_local(local))
@@ -117,10 +105,7 @@ impl ClientHandle {
     /// Waits for frames.
     pub fn recv(&self, timeout: Duration, max: usize) -> Vec<Frame> {
         let empty = |state: &mut (FrameQueue, bool)| state.0.is_empty() && !state.1;
-        let waited = self
-            .frames
-            .filled
-            .wait_timeout_while(self.frames.lock(), timeout, empty);
+        let waited = self.frames.filled.wait_timeout_while(self.frames.lock(), timeout, empty);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| state.0.pop()).take(max).collect()
     }
@@ -137,11 +122,7 @@ impl ClientHandle {
 
     /// Says goodbye and ends the thread.
     pub fn close(&self) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
         let _ = self.commands.call(|core, now| core.close(now));
         let _ = thread.join();
@@ -151,6 +132,15 @@ impl ClientHandle {
 impl Drop for ClientHandle {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Whatever ends the thread, readers are not left waiting.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.events.close();
+        self.frames.lock().1 = true;
+        self.frames.filled.notify_all();
     }
 }
 
@@ -169,9 +159,7 @@ impl Worker {
     fn run(mut self) {
         let mut buffer = vec![0; MAX_DATAGRAM];
         while !self.core.is_closed() {
-            while let Ok(job) = self.jobs.try_recv() {
-                job(&mut self.core, Instant::now());
-            }
+            run_jobs(&self.jobs, &mut self.core);
             let more = self.receive(&mut buffer);
             let now = Instant::now();
             if self.core.next_timeout().is_some_and(|at| at <= now) {
@@ -180,19 +168,13 @@ impl Worker {
             self.publish();
             self.flush();
             if !more && !self.core.is_closed() {
-                let patience = self
-                    .core
-                    .next_timeout()
-                    .map_or(IDLE, |at| at.saturating_duration_since(now));
+                let patience =
+                    self.core.next_timeout().map_or(IDLE, |at| at.saturating_duration_since(now));
                 wait(&self.socket, &self.waker, patience.min(IDLE));
             }
         }
         self.flush();
         self.publish();
-        self.events.close();
-        self.frames.lock().1 = true;
-        self.frames.filled.notify_all();
-        // A caller that came too late gets its channel closed instead of an answer.
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> bool {
@@ -200,25 +182,14 @@ impl Worker {
             let Ok((length, from)) = self.socket.recv_from(buffer) else {
                 return false;
             };
-            self.core
-                .handle_datagram(Instant::now(), from, &buffer[..length]);
+            self.core.handle_datagram(Instant::now(), from, &buffer[..length]);
         }
         true
     }
 
     fn flush(&mut self) {
-        let Self {
-            core,
-            socket,
-            loss,
-            segmentation,
-            ..
-        } = self;
-        core.flush(&mut SocketEgress {
-            socket,
-            loss,
-            segmentation,
-        });
+        let Self { core, socket, loss, segmentation, .. } = self;
+        core.flush(&mut SocketEgress { socket, loss, segmentation });
     }
 
     fn publish(&mut self) {
@@ -241,9 +212,7 @@ impl Worker {
         let mut first = self.core.poll_event();
         if first.is_some() {
             let core = &mut self.core;
-            self.events.extend(std::iter::from_fn(|| {
-                first.take().or_else(|| core.poll_event())
-            }));
+            self.events.extend(std::iter::from_fn(|| first.take().or_else(|| core.poll_event())));
         }
     }
 }

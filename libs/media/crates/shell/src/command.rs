@@ -1,6 +1,7 @@
 //! Commands to a thread that owns a core, and bounded queues back from it.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,13 @@ use crate::socket::Waker;
 const MAX_WAITING: usize = 256;
 
 type Job<T> = Box<dyn FnOnce(&mut T, Instant) + Send>;
+
+/// Runs what callers asked for; a command that panics costs its caller an error and nothing else.
+pub(crate) fn run_jobs<T>(jobs: &Receiver<Job<T>>, core: &mut T) {
+    while let Ok(job) = jobs.try_recv() {
+        let _ = catch_unwind(AssertUnwindSafe(|| job(core, Instant::now())));
+    }
+}
 
 /// The callers' end.
 pub(crate) struct Commands<T> {
@@ -37,7 +45,10 @@ impl<T: 'static> Commands<T> {
         });
         self.jobs.send(job).map_err(|_| closed())?;
         self.waker.wake();
-        answered.recv().map_err(|_| closed())
+        // The thread goes on after a command that panicked; its answer never comes.
+        answered
+            .recv()
+            .map_err(|_| MediaError::new(ErrorClass::State, "INTERNAL", "the command failed"))
     }
 }
 
@@ -60,16 +71,8 @@ struct State<T> {
 
 impl<T> Inbox<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let state = State {
-            items: VecDeque::new(),
-            dropped: 0,
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            filled: Condvar::new(),
-            capacity: capacity.max(1),
-        }
+        let state = State { items: VecDeque::new(), dropped: 0, closed: false };
+        Self { state: Mutex::new(state), filled: Condvar::new(), capacity: capacity.max(1) }
     }
 
     /// Adds items; what does not fit is counted.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use odeon_media_core::{ErrorClass, MediaError, NodeConfig, NodeEvent, NodeStats, Sfu};
 
-use crate::command::{Commands, Inbox};
+use crate::command::{Commands, Inbox, run_jobs};
 use crate::socket::{ForcedLoss, SocketEgress, Waker, bind, local_address_towards, wait};
 use crate::time::wall_clock;
 
@@ -72,9 +72,7 @@ impl NodeHandle {
     /// Binds and starts.
     pub fn start(settings: NodeSettings) -> Result<Self, MediaError> {
         let socket = bind(&settings.bind_host, settings.port)?;
-        let bound = socket
-            .local_addr()
-            .map_err(|error| transport(&error.to_string()))?;
+        let bound = socket.local_addr().map_err(|error| transport(&error.to_string()))?;
         let mut core = settings.core.clone();
         core.advertise = advertised(&settings.advertise, bound)?;
         let sfu = Sfu::new(core, wall_clock())?;
@@ -98,13 +96,7 @@ impl NodeHandle {
             .name("odeon-sfu".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| transport(&error.to_string()))?;
-        Ok(Self {
-            commands,
-            events,
-            busy_ns,
-            thread: Mutex::new(Some(thread)),
-            port: bound.port(),
-        })
+        Ok(Self { commands, events, busy_ns, thread: Mutex::new(Some(thread)), port: bound.port() })
     }
 
     /// The UDP port.
@@ -117,17 +109,13 @@ impl NodeHandle {
         &self,
         work: impl FnOnce(&mut Sfu, Instant) -> R + Send + 'static,
     ) -> Result<R, MediaError> {
-        self.commands
-            .call(move |shard, now| work(&mut shard.sfu, now))
+        self.commands.call(move |shard, now| work(&mut shard.sfu, now))
     }
 
     /// Statistics.
     pub fn stats(&self) -> Result<NodeReport, MediaError> {
         let stats = self.call(|sfu, now| sfu.stats(now))?;
-        Ok(NodeReport {
-            stats,
-            busy_ns: self.busy_ns.load(Ordering::Relaxed),
-        })
+        Ok(NodeReport { stats, busy_ns: self.busy_ns.load(Ordering::Relaxed) })
     }
 
     /// Waits for events.
@@ -137,11 +125,7 @@ impl NodeHandle {
 
     /// Ends all sessions and the thread.
     pub fn shutdown(&self) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
         let _ = self.commands.call(|shard, now| {
             shard.sfu.close_all(now, "SHUTDOWN");
@@ -154,6 +138,13 @@ impl NodeHandle {
 impl Drop for NodeHandle {
     fn drop(&mut self) {
         self.shutdown();
+    }
+}
+
+/// Whatever ends the thread, a reader is not left waiting.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.events.close();
     }
 }
 
@@ -176,13 +167,12 @@ impl Worker {
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
             let start = Instant::now();
-            self.run_jobs();
+            run_jobs(&self.jobs, &mut self.shard);
             let more = self.receive(&mut buffer);
             self.pass_time();
             self.publish();
             let end = Instant::now();
-            self.busy_ns
-                .fetch_add((end - start).as_nanos() as u64, Ordering::Relaxed);
+            self.busy_ns.fetch_add((end - start).as_nanos() as u64, Ordering::Relaxed);
             if self.shard.stop {
                 break;
             }
@@ -192,13 +182,6 @@ impl Worker {
         }
         self.flush();
         self.publish();
-        self.events.close();
-    }
-
-    fn run_jobs(&mut self) {
-        while let Ok(job) = self.jobs.try_recv() {
-            job(&mut self.shard, Instant::now());
-        }
     }
 
     /// Takes what arrived; true when there may be more.
@@ -207,9 +190,7 @@ impl Worker {
             let Ok((length, from)) = self.socket.recv_from(buffer) else {
                 return false;
             };
-            self.shard
-                .sfu
-                .handle_datagram(Instant::now(), from, &buffer[..length]);
+            self.shard.sfu.handle_datagram(Instant::now(), from, &buffer[..length]);
         }
         true
     }
@@ -230,30 +211,15 @@ impl Worker {
 
     fn flush(&mut self) {
         self.flush_at = None;
-        let Self {
-            shard,
-            socket,
-            loss,
-            segmentation,
-            ..
-        } = self;
-        shard.sfu.flush(
-            Instant::now(),
-            &mut SocketEgress {
-                socket,
-                loss,
-                segmentation,
-            },
-        );
+        let Self { shard, socket, loss, segmentation, .. } = self;
+        shard.sfu.flush(Instant::now(), &mut SocketEgress { socket, loss, segmentation });
     }
 
     fn publish(&mut self) {
         let mut first = self.shard.sfu.poll_event();
         if first.is_some() {
             let sfu = &mut self.shard.sfu;
-            self.events.extend(std::iter::from_fn(|| {
-                first.take().or_else(|| sfu.poll_event())
-            }));
+            self.events.extend(std::iter::from_fn(|| first.take().or_else(|| sfu.poll_event())));
         }
     }
 
@@ -284,9 +250,7 @@ fn advertised(names: &[String], bound: SocketAddr) -> Result<Vec<SocketAddr>, Me
     names
         .iter()
         .map(|name| {
-            let address = name
-                .parse::<IpAddr>()
-                .map(|ip| SocketAddr::new(ip, bound.port()));
+            let address = name.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, bound.port()));
             address.or_else(|_| name.parse()).map_err(|_| {
                 MediaError::new(
                     ErrorClass::Argument,

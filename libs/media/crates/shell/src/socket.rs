@@ -14,11 +14,7 @@ const SOCKET_BUFFER: libc::c_int = 8 << 20;
 /// Opens a non-blocking UDP socket with large buffers.
 pub(crate) fn bind(host: &str, port: u16) -> Result<UdpSocket, MediaError> {
     let refuse = |error: io::Error| {
-        MediaError::new(
-            ErrorClass::Transport,
-            "BIND_FAILED",
-            format!("{host}:{port}: {error}"),
-        )
+        MediaError::new(ErrorClass::Transport, "BIND_FAILED", format!("{host}:{port}: {error}"))
     };
     let address = (host, port).to_socket_addrs().map_err(refuse)?.next();
     let address = address.ok_or_else(|| refuse(io::Error::from(io::ErrorKind::NotFound)))?;
@@ -81,9 +77,7 @@ impl SocketEgress<'_> {
     fn send_lossy(&mut self, run: Run<'_>) -> bool {
         for datagram in run.bytes.chunks(run.segment.max(1)) {
             // Handshakes are spared: the loss is for media.
-            let is_media = datagram
-                .first()
-                .is_some_and(|first| (128..192).contains(first));
+            let is_media = datagram.first().is_some_and(|first| (128..192).contains(first));
             if is_media && self.loss.drops() {
                 continue;
             }
@@ -104,10 +98,7 @@ pub(crate) struct ForcedLoss {
 
 impl ForcedLoss {
     pub(crate) fn new(share: f64) -> Self {
-        Self {
-            share: share.clamp(0.0, 1.0),
-            state: 0x9e37_79b9_7f4a_7c15,
-        }
+        Self { share: share.clamp(0.0, 1.0), state: 0x9e37_79b9_7f4a_7c15 }
     }
 
     fn is_active(&self) -> bool {
@@ -125,10 +116,8 @@ impl ForcedLoss {
 /// One send call whose datagrams the kernel cuts (UDP_SEGMENT).
 fn send_segmented(socket: &UdpSocket, run: Run<'_>) -> io::Result<()> {
     let (name, name_length) = to_sockaddr(run.destination);
-    let mut vector = libc::iovec {
-        iov_base: run.bytes.as_ptr().cast_mut().cast(),
-        iov_len: run.bytes.len(),
-    };
+    let mut vector =
+        libc::iovec { iov_base: run.bytes.as_ptr().cast_mut().cast(), iov_len: run.bytes.len() };
     let mut control = [0u64; 4];
     let segment = run.segment as u16;
     // SAFETY: all pointers in the header live until sendmsg returns; `control` is aligned and larger
@@ -145,16 +134,10 @@ fn send_segmented(socket: &UdpSocket, run: Run<'_>) -> io::Result<()> {
         (*header).cmsg_level = libc::SOL_UDP;
         (*header).cmsg_type = libc::UDP_SEGMENT;
         (*header).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
-        libc::CMSG_DATA(header)
-            .cast::<u16>()
-            .write_unaligned(segment);
+        libc::CMSG_DATA(header).cast::<u16>().write_unaligned(segment);
         libc::sendmsg(socket.as_raw_fd(), &raw const message, 0)
     };
-    if sent < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn to_sockaddr(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
@@ -202,41 +185,21 @@ impl Waker {
     pub(crate) fn wake(&self) {
         let one = 1u64;
         // SAFETY: the descriptor is open; eight bytes are read from `one`. A full counter wakes as well.
-        unsafe {
-            libc::write(
-                self.0.as_raw_fd(),
-                (&raw const one).cast(),
-                size_of::<u64>(),
-            )
-        };
+        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
     }
 
     fn clear(&self) {
         let mut count = 0u64;
         // SAFETY: the descriptor is open and non-blocking; eight bytes are written to `count`.
-        unsafe {
-            libc::read(
-                self.0.as_raw_fd(),
-                (&raw mut count).cast(),
-                size_of::<u64>(),
-            )
-        };
+        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
     }
 }
 
 /// Waits for a datagram, a wake-up or the timeout.
 pub(crate) fn wait(socket: &UdpSocket, waker: &Waker, timeout: Duration) {
     let mut polled = [
-        libc::pollfd {
-            fd: socket.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        },
-        libc::pollfd {
-            fd: waker.0.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        },
+        libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+        libc::pollfd { fd: waker.0.as_raw_fd(), events: libc::POLLIN, revents: 0 },
     ];
     let limit = libc::timespec {
         tv_sec: timeout.as_secs() as libc::time_t,
@@ -251,11 +214,7 @@ pub(crate) fn wait(socket: &UdpSocket, waker: &Waker, timeout: Duration) {
 
 /// The address that this machine would reach `towards` from.
 pub(crate) fn local_address_towards(towards: SocketAddr) -> Option<std::net::IpAddr> {
-    let any = if towards.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
+    let any = if towards.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let probe = UdpSocket::bind(any).ok()?;
     probe.connect(towards).ok()?;
     probe.local_addr().ok().map(|address| address.ip())
@@ -271,18 +230,10 @@ mod tests {
         let sender = bind("127.0.0.1", 0).unwrap();
         let bytes: Vec<u8> = (0..250u8).collect();
         let destination = receiver.local_addr().unwrap();
-        let run = Run {
-            destination,
-            bytes: &bytes,
-            segment: 100,
-            count: 3,
-        };
+        let run = Run { destination, bytes: &bytes, segment: 100, count: 3 };
         let (mut loss, mut segmentation) = (ForcedLoss::new(0.0), true);
-        let mut egress = SocketEgress {
-            socket: &sender,
-            loss: &mut loss,
-            segmentation: &mut segmentation,
-        };
+        let mut egress =
+            SocketEgress { socket: &sender, loss: &mut loss, segmentation: &mut segmentation };
         assert!(egress.send(run));
         let waker = Waker::new().unwrap();
         let mut sizes = Vec::new();

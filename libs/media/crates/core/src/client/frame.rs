@@ -56,11 +56,7 @@ impl Frame {
             mid: data.mid.to_string(),
             track,
             rid: data.rid.map(|rid| rid.to_string()),
-            kind: if codec.is_video() {
-                Kind::Video
-            } else {
-                Kind::Audio
-            },
+            kind: if codec.is_video() { Kind::Video } else { Kind::Audio },
             codec,
             rtp_time,
             clock_rate,

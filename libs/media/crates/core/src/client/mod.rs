@@ -43,25 +43,13 @@ pub struct ClientEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientWhat {
     /// ICE and DTLS are up.
-    Connected {
-        created: Instant,
-        ice: Instant,
-        dtls: Instant,
-    },
+    Connected { created: Instant, ice: Instant, dtls: Instant },
     /// The peer wants a keyframe.
     KeyframeRequest { mid: String, rid: Option<String> },
     /// A media line was added by the peer.
-    MediaAdded {
-        mid: String,
-        kind: Kind,
-        direction: &'static str,
-        track: Option<String>,
-    },
+    MediaAdded { mid: String, kind: Kind, direction: &'static str, track: Option<String> },
     /// A media line's direction changed.
-    MediaChanged {
-        mid: String,
-        direction: &'static str,
-    },
+    MediaChanged { mid: String, direction: &'static str },
     /// What the peer can take.
     Bitrate { bps: u64 },
     /// The connection ended.
@@ -192,10 +180,7 @@ impl ClientCore {
         let unknown = || MediaError::not_found("MID_NOT_FOUND", mid);
         let rtc = self.rtc.as_mut().ok_or_else(unknown)?;
         let mut writer = rtc.writer(Mid::from(mid)).ok_or_else(unknown)?;
-        if writer
-            .request_keyframe(rid.map(Rid::from), KeyframeRequestKind::Pli)
-            .is_ok()
-        {
+        if writer.request_keyframe(rid.map(Rid::from), KeyframeRequestKind::Pli).is_ok() {
             self.stats.keyframe_requests_out += 1;
         }
         let _ = rtc.handle_input(Input::Timeout(now));
@@ -220,20 +205,15 @@ impl ClientCore {
         }
         unpark(rtc, line, rid);
         let writer = rtc.writer(mid).ok_or_else(unknown)?;
-        let params = writer
-            .payload_params()
-            .find(|params| Codec::from_str0m(params.spec().codec).is_some());
+        let params =
+            writer.payload_params().find(|params| Codec::from_str0m(params.spec().codec).is_some());
         let Some(params) = params.copied() else {
             return Err(MediaError::argument(
                 "CODEC_MISMATCH",
                 "the peer accepted no codec for this line",
             ));
         };
-        let writer = if let Some(rid) = rid {
-            writer.rid(rid)
-        } else {
-            writer
-        };
+        let writer = if let Some(rid) = rid { writer.rid(rid) } else { writer };
         let writer = match frame.audio_level {
             Some(level) => writer.audio_level(level, level > -50),
             None => writer,
@@ -273,11 +253,7 @@ impl ClientCore {
     pub fn handle_timeout(&mut self, now: Instant) {
         let waited = now.saturating_duration_since(self.created);
         if self.negotiated && self.dtls_at.is_none() && waited >= self.connect_timeout {
-            let reason = if self.ice_at.is_some() {
-                "DTLS_FAILED"
-            } else {
-                "ICE_FAILED"
-            };
+            let reason = if self.ice_at.is_some() { "DTLS_FAILED" } else { "ICE_FAILED" };
             return self.finish(now, reason);
         }
         self.release_held(now);
@@ -322,10 +298,7 @@ impl ClientCore {
 
     /// Counters.
     pub fn stats(&self) -> ClientStats {
-        ClientStats {
-            egress: self.batch.counters(),
-            ..self.stats
-        }
+        ClientStats { egress: self.batch.counters(), ..self.stats }
     }
 
     /// True once ended.
@@ -344,12 +317,7 @@ impl ClientCore {
             rtc.disconnect();
         }
         if !std::mem::replace(&mut self.closed, true) {
-            self.emit(
-                now,
-                ClientWhat::Closed {
-                    reason: reason.to_owned(),
-                },
-            );
+            self.emit(now, ClientWhat::Closed { reason: reason.to_owned() });
         }
     }
 
@@ -388,11 +356,8 @@ impl ClientCore {
                     let _ = rtc.handle_input(Input::Timeout(now));
                 }
                 Err(error) => {
-                    let reason = if self.dtls_at.is_none() {
-                        "DTLS_FAILED"
-                    } else {
-                        "PROTOCOL_ERROR"
-                    };
+                    let reason =
+                        if self.dtls_at.is_none() { "DTLS_FAILED" } else { "PROTOCOL_ERROR" };
                     let _ = error;
                     return self.finish(now, reason);
                 }
@@ -415,21 +380,11 @@ impl ClientCore {
                 self.dtls_at = Some(now);
                 self.stats.connected = true;
                 let ice = *self.ice_at.get_or_insert(now);
-                self.emit(
-                    now,
-                    ClientWhat::Connected {
-                        created: self.created,
-                        ice,
-                        dtls: now,
-                    },
-                );
+                self.emit(now, ClientWhat::Connected { created: self.created, ice, dtls: now });
             }
             Event::KeyframeRequest(request) => {
                 self.stats.keyframe_requests_in += 1;
-                let (mid, rid) = (
-                    request.mid.to_string(),
-                    request.rid.map(|rid| rid.to_string()),
-                );
+                let (mid, rid) = (request.mid.to_string(), request.rid.map(|rid| rid.to_string()));
                 self.emit(now, ClientWhat::KeyframeRequest { mid, rid });
             }
             Event::MediaAdded(added) => {
@@ -440,15 +395,7 @@ impl ClientCore {
                     .and_then(|l| l.track.clone());
                 let (mid, kind) = (added.mid.to_string(), Kind::from_str0m(added.kind));
                 let direction = direction_name(added.direction);
-                self.emit(
-                    now,
-                    ClientWhat::MediaAdded {
-                        mid,
-                        kind,
-                        direction,
-                        track,
-                    },
-                );
+                self.emit(now, ClientWhat::MediaAdded { mid, kind, direction, track });
             }
             Event::MediaChanged(changed) => {
                 let (mid, direction) = (changed.mid.to_string(), direction_name(changed.direction));
@@ -459,17 +406,11 @@ impl ClientCore {
                     return;
                 };
                 self.stats.estimate_bps = Some(estimate.as_u64());
-                self.emit(
-                    now,
-                    ClientWhat::Bitrate {
-                        bps: estimate.as_u64(),
-                    },
-                );
+                self.emit(now, ClientWhat::Bitrate { bps: estimate.as_u64() });
             }
             Event::PeerStats(stats) => {
-                let path = stats
-                    .selected_candidate_pair
-                    .and_then(|pair| pair.current_round_trip_time);
+                let path =
+                    stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time);
                 self.stats.rtt = stats.rtt.or(path).or(self.stats.rtt);
             }
             _ => {}
@@ -508,10 +449,7 @@ impl ClientCore {
 
     /// A sender without reports is heard all the same, without capture times.
     fn release_held(&mut self, now: Instant) {
-        for line in self
-            .lines
-            .iter_mut()
-            .filter(|line| line.held_until.is_some_and(|at| at <= now))
+        for line in self.lines.iter_mut().filter(|line| line.held_until.is_some_and(|at| at <= now))
         {
             self.frames.extend(line.held.drain(..));
         }

@@ -21,10 +21,7 @@ impl ClientCore {
     pub fn create_offer(&mut self, now: Instant, options: &OfferOptions) -> Result<String> {
         self.check_open()?;
         if self.rtc.is_some() {
-            return Err(MediaError::state(
-                "ALREADY_NEGOTIATED",
-                "one offer per client",
-            ));
+            return Err(MediaError::state("ALREADY_NEGOTIATED", "one offer per client"));
         }
         let mut rtc = offer::build(options, now)?;
         self.add_candidate_of(&mut rtc);
@@ -51,9 +48,7 @@ impl ClientCore {
         self.drain(now);
         let text = offer.to_sdp_string();
         // One CNAME for all lines: receivers synchronise by it.
-        Ok(sdp::rewrite_msid(&text, |mid| {
-            Some(("odeon".to_owned(), sdp::token(mid)))
-        }))
+        Ok(sdp::rewrite_msid(&text, |mid| Some(("odeon".to_owned(), sdp::token(mid)))))
     }
 
     /// Takes the answer to the offer.
@@ -110,9 +105,7 @@ impl ClientCore {
         let Some(rtc) = &mut self.rtc else { return };
         for (mid, msid) in sdp::media_values(remote, "msid") {
             let mid = Mid::from(mid);
-            let track = msid
-                .and_then(|msid| msid.split(' ').nth(1))
-                .map(str::to_owned);
+            let track = msid.and_then(|msid| msid.split(' ').nth(1)).map(str::to_owned);
             match self.lines.iter_mut().find(|line| line.mid == mid) {
                 Some(line) => line.track = track.or(line.track.take()),
                 None if rtc.media(mid).is_some() => {

@@ -74,16 +74,10 @@ pub(super) fn build(options: &OfferOptions, now: Instant) -> Result<Rtc> {
         (1..=8).contains(&rid.len()) && rid.chars().all(|c| c.is_ascii_alphanumeric())
     };
     if options.simulcast.len() > MAX_LAYERS || !options.simulcast.iter().all(simple) {
-        return Err(MediaError::argument(
-            "UNKNOWN_LAYER",
-            "at most 4 RIDs of 8 letters or digits",
-        ));
+        return Err(MediaError::argument("UNKNOWN_LAYER", "at most 4 RIDs of 8 letters or digits"));
     }
     if options.video == Some(Codec::Opus) {
-        return Err(MediaError::argument(
-            "UNKNOWN_CODEC",
-            "opus is not a video codec",
-        ));
+        return Err(MediaError::argument("UNKNOWN_CODEC", "opus is not a video codec"));
     }
     let mut config = Rtc::builder()
         .set_crypto_provider(crate::dtls::crypto())
@@ -98,12 +92,8 @@ pub(super) fn build(options: &OfferOptions, now: Instant) -> Result<Rtc> {
             .enable_av1(video == Codec::Av1)
             .enable_h264(false);
         if video == Codec::H264 {
-            let profile = options
-                .h264_profile_level_id
-                .unwrap_or(CONSTRAINED_BASELINE);
-            config
-                .codec_config()
-                .add_h264(108.into(), Some(109.into()), true, profile);
+            let profile = options.h264_profile_level_id.unwrap_or(CONSTRAINED_BASELINE);
+            config.codec_config().add_h264(108.into(), Some(109.into()), true, profile);
         }
     }
     Ok(config.build(now))

@@ -110,11 +110,7 @@ mod tests {
             track: None,
             rid: None,
             kind,
-            codec: if kind == Kind::Video {
-                Codec::Vp8
-            } else {
-                Codec::Opus
-            },
+            codec: if kind == Kind::Video { Codec::Vp8 } else { Codec::Opus },
             rtp_time: 0,
             clock_rate: 90_000,
             keyframe,
@@ -135,10 +131,7 @@ mod tests {
         for i in 0..3 {
             assert_eq!(queue.push(frame("v", Kind::Video, i == 0)), None);
         }
-        assert_eq!(
-            queue.push(frame("v", Kind::Video, false)),
-            Some("v".to_owned())
-        );
+        assert_eq!(queue.push(frame("v", Kind::Video, false)), Some("v".to_owned()));
         assert_eq!(queue.push(frame("v", Kind::Video, false)), None);
         assert!(queue.is_empty());
         assert_eq!(queue.push(frame("v", Kind::Video, true)), None);
@@ -162,10 +155,7 @@ mod tests {
         let mut queue = FrameQueue::new(100, 250);
         queue.push(frame("v", Kind::Video, true));
         queue.push(frame("v", Kind::Video, false));
-        assert_eq!(
-            queue.push(frame("v", Kind::Video, false)),
-            Some("v".to_owned())
-        );
+        assert_eq!(queue.push(frame("v", Kind::Video, false)), Some("v".to_owned()));
         assert_eq!(queue.len(), 0);
     }
 }

@@ -13,9 +13,7 @@ pub fn starts_keyframe(payload: &[u8]) -> bool {
     match header & 0x1f {
         IDR | SPS => true,
         STAP_A => aggregate_starts_keyframe(&payload[1..]),
-        FU_A => payload
-            .get(1)
-            .is_some_and(|fu| fu & 0x80 != 0 && matches!(fu & 0x1f, IDR | SPS)),
+        FU_A => payload.get(1).is_some_and(|fu| fu & 0x80 != 0 && matches!(fu & 0x1f, IDR | SPS)),
         _ => false,
     }
 }
@@ -26,10 +24,7 @@ fn aggregate_starts_keyframe(mut rest: &[u8]) -> bool {
         let Some(unit) = body.get(..size) else {
             return false;
         };
-        if unit
-            .first()
-            .is_some_and(|header| matches!(header & 0x1f, IDR | SPS))
-        {
+        if unit.first().is_some_and(|header| matches!(header & 0x1f, IDR | SPS)) {
             return true;
         }
         rest = &body[size..];
@@ -52,14 +47,9 @@ mod tests {
 
     #[test]
     fn other_units_later_fragments_and_truncated_aggregates_do_not_start_one() {
-        for payload in [
-            &[][..],
-            &[0x61],
-            &[0x7c],
-            &[0x7c, 0x05],
-            &[0x7c, 0x81],
-            &[0x78, 0, 9, 0x67],
-        ] {
+        for payload in
+            [&[][..], &[0x61], &[0x7c], &[0x7c, 0x05], &[0x7c, 0x81], &[0x78, 0, 9, 0x67]]
+        {
             assert!(!starts_keyframe(payload), "{payload:02x?}");
         }
     }

@@ -24,18 +24,10 @@ pub fn picture_id(payload: &[u8]) -> Option<Vp9PictureId> {
     }
     let first = *payload.get(1)?;
     if first & 0x80 == 0 {
-        return Some(Vp9PictureId {
-            value: u16::from(first),
-            offset: 1,
-            long: false,
-        });
+        return Some(Vp9PictureId { value: u16::from(first), offset: 1, long: false });
     }
     let value = u16::from(first & 0x7f) << 8 | u16::from(*payload.get(2)?);
-    Some(Vp9PictureId {
-        value,
-        offset: 1,
-        long: true,
-    })
+    Some(Vp9PictureId { value, offset: 1, long: true })
 }
 
 /// A keyframe starts at the beginning of a frame that is not inter-predicted, in spatial layer 0.
@@ -54,9 +46,7 @@ pub fn starts_keyframe(payload: &[u8]) -> bool {
     if flags & L == 0 {
         return true;
     }
-    payload
-        .get(1 + id_length)
-        .is_some_and(|layer| layer >> 1 & 0x07 == 0)
+    payload.get(1 + id_length).is_some_and(|layer| layer >> 1 & 0x07 == 0)
 }
 
 #[cfg(test)]
@@ -67,10 +57,7 @@ mod tests {
     fn a_keyframe_is_a_frame_start_without_prediction_in_the_lowest_spatial_layer() {
         assert!(starts_keyframe(&[0x88, 0x01]));
         assert!(starts_keyframe(&[0xa8, 0x81, 0x02, 0x00]));
-        assert!(
-            !starts_keyframe(&[0xa8, 0x81, 0x02, 0x02]),
-            "spatial layer 1"
-        );
+        assert!(!starts_keyframe(&[0xa8, 0x81, 0x02, 0x02]), "spatial layer 1");
         assert!(!starts_keyframe(&[0xc8, 0x01]), "predicted");
         assert!(!starts_keyframe(&[0x80, 0x01]), "not a start");
         assert!(!starts_keyframe(&[0xa8, 0x81]), "truncated");

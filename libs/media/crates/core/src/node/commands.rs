@@ -45,20 +45,9 @@ impl Sfu {
         let key = self.key_of(session, SessionKind::Subscribe)?;
         let (track_key, kind) = self.track_for(key, track, layer)?;
         let limit = self.config.max_subscriptions_per_session;
-        let state = self
-            .sessions
-            .get_mut(&key)
-            .ok_or_else(|| unknown_session(session))?;
-        let existing = state
-            .slots
-            .iter()
-            .position(|slot| slot.track == Some(track_key));
-        let free = || {
-            state
-                .slots
-                .iter()
-                .position(|slot| slot.track.is_none() && slot.kind == kind)
-        };
+        let state = self.sessions.get_mut(&key).ok_or_else(|| unknown_session(session))?;
+        let existing = state.slots.iter().position(|slot| slot.track == Some(track_key));
+        let free = || state.slots.iter().position(|slot| slot.track.is_none() && slot.kind == kind);
         let index = match existing.or_else(free) {
             Some(index) => index,
             None if state.slots.len() >= limit => {
@@ -76,10 +65,7 @@ impl Sfu {
         let needs_offer = state.offer_wanted;
         self.fill(key, index, Some(track_key), layer, priority, now);
         let slot = &self.sessions[&key].slots[index];
-        Ok(Subscription {
-            mid: slot.mid.map(|mid| mid.to_string()),
-            needs_offer,
-        })
+        Ok(Subscription { mid: slot.mid.map(|mid| mid.to_string()), needs_offer })
     }
 
     /// Ends a subscription; true when a new offer should be made.
@@ -88,15 +74,8 @@ impl Sfu {
         let Some(&track) = self.track_ids.get(track) else {
             return Ok(false);
         };
-        let state = self
-            .sessions
-            .get_mut(&key)
-            .ok_or_else(|| unknown_session(session))?;
-        let Some(index) = state
-            .slots
-            .iter()
-            .position(|slot| slot.track == Some(track))
-        else {
+        let state = self.sessions.get_mut(&key).ok_or_else(|| unknown_session(session))?;
+        let Some(index) = state.slots.iter().position(|slot| slot.track == Some(track)) else {
             return Ok(false);
         };
         state.offer_wanted = true;
@@ -116,24 +95,12 @@ impl Sfu {
         layer: Option<&str>,
     ) -> Result<()> {
         let key = self.key_of(session, SessionKind::Whep)?;
-        let track = track
-            .map(|track| self.track_for(key, track, layer))
-            .transpose()?;
+        let track = track.map(|track| self.track_for(key, track, layer)).transpose()?;
         if track.is_some_and(|(_, of)| of != kind) {
-            return Err(MediaError::argument(
-                "CODEC_MISMATCH",
-                "the track is of the other kind",
-            ));
+            return Err(MediaError::argument("CODEC_MISMATCH", "the track is of the other kind"));
         }
-        let state = self
-            .sessions
-            .get(&key)
-            .ok_or_else(|| unknown_session(session))?;
-        let mut of_kind = state
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.kind == kind);
+        let state = self.sessions.get(&key).ok_or_else(|| unknown_session(session))?;
+        let mut of_kind = state.slots.iter().enumerate().filter(|(_, slot)| slot.kind == kind);
         let Some((slot, _)) = of_kind.nth(index) else {
             return Err(MediaError::not_found(
                 "SLOT_NOT_FOUND",
@@ -150,16 +117,11 @@ impl Sfu {
 
     /// (mid, kind, track) of a subscriber's slots, in SDP order.
     pub fn slots(&self, session: &str) -> Result<Vec<SlotInfo>> {
-        let key = self
-            .session_ids
-            .get(session)
-            .ok_or_else(|| unknown_session(session))?;
+        let key = self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
         let slots = self.sessions[key].slots.iter().map(|slot| SlotInfo {
             mid: slot.mid.map(|mid| mid.to_string()),
             kind: slot.kind,
-            track: slot
-                .track
-                .and_then(|track| Some(self.tracks.get(&track)?.id.clone())),
+            track: slot.track.and_then(|track| Some(self.tracks.get(&track)?.id.clone())),
         });
         Ok(slots.collect())
     }
@@ -188,10 +150,7 @@ impl Sfu {
 
     /// Takes a trickled candidate. An ICE-lite agent sends no checks, so it is only validated.
     pub fn add_candidate(&mut self, session: &str, candidate: &str) -> Result<()> {
-        let key = *self
-            .session_ids
-            .get(session)
-            .ok_or_else(|| unknown_session(session))?;
+        let key = *self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
         let Some(state) = self.sessions.get_mut(&key) else {
             return Err(unknown_session(session));
         };
@@ -203,37 +162,25 @@ impl Sfu {
         }
         state.candidates += 1;
         let text = candidate.trim().trim_start_matches("a=");
-        let hidden = text
-            .split(' ')
-            .nth(4)
-            .is_some_and(|host| host.ends_with(".local"));
+        let hidden = text.split(' ').nth(4).is_some_and(|host| host.ends_with(".local"));
         if text.is_empty() || text == "end-of-candidates" || hidden {
             return Ok(());
         }
         if text.len() > 512 || Candidate::from_sdp_string(text).is_err() {
-            return Err(MediaError::argument(
-                "INVALID_CANDIDATE",
-                "it does not parse",
-            ));
+            return Err(MediaError::argument("INVALID_CANDIDATE", "it does not parse"));
         }
         Ok(())
     }
 
     /// The credentials that the client sent last.
     pub fn remote_ice(&self, session: &str) -> Result<Option<(String, String)>> {
-        let key = self
-            .session_ids
-            .get(session)
-            .ok_or_else(|| unknown_session(session))?;
+        let key = self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
         Ok(self.sessions[key].remote_ice.clone())
     }
 
     /// This side's credentials.
     pub fn local_ice(&mut self, session: &str) -> Result<(String, String)> {
-        let key = self
-            .session_ids
-            .get(session)
-            .ok_or_else(|| unknown_session(session))?;
+        let key = self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
         let Some(state) = self.sessions.get_mut(key) else {
             return Err(unknown_session(session));
         };
@@ -299,14 +246,21 @@ impl Sfu {
         state.priority = priority;
         if former != track {
             state.target_layer = None;
+            let shown = state.current.as_ref().map(|source| source.track);
             if track.is_none() {
                 state.current = None;
             }
-            if let Some(former) = former {
-                self.forget_subscriber(former, key, slot);
+            // What is shown goes on until the new track's keyframe.
+            for left in [former, shown].into_iter().flatten() {
+                let stays = track.is_some() && shown == Some(left);
+                if !stays && Some(left) != track {
+                    self.forget_subscriber(left, key, slot);
+                }
             }
             let subscriber = Subscriber { session: key, slot };
-            if let Some(track) = track.and_then(|track| self.tracks.get_mut(&track)) {
+            if let Some(track) = track.and_then(|track| self.tracks.get_mut(&track))
+                && !track.subscribers.contains(&subscriber)
+            {
                 track.subscribers.push(subscriber);
             }
         }
@@ -348,17 +302,11 @@ impl Sfu {
     }
 
     fn track_key(&self, track: &str) -> Result<TrackKey> {
-        self.track_ids
-            .get(track)
-            .copied()
-            .ok_or_else(|| unknown_track(track))
+        self.track_ids.get(track).copied().ok_or_else(|| unknown_track(track))
     }
 
     pub(super) fn key_of(&self, session: &str, kind: SessionKind) -> Result<SessionKey> {
-        let key = *self
-            .session_ids
-            .get(session)
-            .ok_or_else(|| unknown_session(session))?;
+        let key = *self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
         if self.sessions[&key].kind == kind {
             return Ok(key);
         }

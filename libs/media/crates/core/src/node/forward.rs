@@ -26,10 +26,16 @@ struct Forward<'a> {
     wallclock: Instant,
 }
 
+/// A slot began to show another source.
+#[derive(PartialEq, Eq)]
+struct Switch {
+    former: Option<TrackKey>,
+}
+
 /// What became of a packet at one slot.
 #[derive(PartialEq, Eq)]
 enum Outcome {
-    Sent { first: bool, switched: bool },
+    Sent { first: bool, switched: Option<Switch> },
     NeedsKeyframe,
     NotWanted,
 }
@@ -93,8 +99,8 @@ impl Sfu {
                 if first {
                     self.emit_for(subscriber.session, What::FirstRtp, now);
                 }
-                if switched {
-                    self.announce_switch(subscriber, now);
+                if let Some(switch) = switched {
+                    self.announce_switch(subscriber, switch.former, now);
                 }
                 false
             }
@@ -107,7 +113,7 @@ impl Sfu {
         }
     }
 
-    fn announce_switch(&mut self, subscriber: Subscriber, now: Instant) {
+    fn announce_switch(&mut self, subscriber: Subscriber, former: Option<TrackKey>, now: Instant) {
         let Some(session) = self.sessions.get(&subscriber.session) else {
             return;
         };
@@ -115,24 +121,17 @@ impl Sfu {
         let (Some(source), Some(mid)) = (slot.current.clone(), slot.mid) else {
             return;
         };
-        let Some(track) = self.tracks.get(&source.track) else {
-            return;
-        };
+        let Some(track) = self.tracks.get(&source.track) else { return };
         let (id, layer) = (track.id.clone(), track.layers[source.layer].name());
-        self.emit_for(
-            subscriber.session,
-            What::SlotChanged {
-                mid: mid.to_string(),
-                track: id.clone(),
-            },
-            now,
-        );
+        if former != Some(source.track) {
+            if let Some(former) = former {
+                self.forget_subscriber(former, subscriber.session, subscriber.slot);
+            }
+            let what = What::SlotChanged { mid: mid.to_string(), track: id.clone() };
+            self.emit_for(subscriber.session, what, now);
+        }
         if !layer.is_empty() {
-            self.emit_for(
-                subscriber.session,
-                What::LayerChanged { track: id, layer },
-                now,
-            );
+            self.emit_for(subscriber.session, What::LayerChanged { track: id, layer }, now);
         }
     }
 
@@ -153,11 +152,7 @@ impl Sfu {
             .iter()
             .find(|key| self.tracks.get(key).is_some_and(|track| track.mid == mid))?;
         let track = self.tracks.get_mut(&track_key)?;
-        let rate = if track.kind == Kind::Audio {
-            48_000
-        } else {
-            90_000
-        };
+        let rate = if track.kind == Kind::Audio { 48_000 } else { 90_000 };
         let layer = match track.layers.iter().position(|layer| layer.rid == rid) {
             Some(index) => {
                 // The publisher changed its SSRC: another start of sequence numbers and time.
@@ -171,10 +166,7 @@ impl Sfu {
             }
             None => return None,
         };
-        let received = Received {
-            track: track_key,
-            layer,
-        };
+        let received = Received { track: track_key, layer };
         session.received.insert(ssrc, received);
         self.restart_slots_on(received);
         Some(received)
@@ -190,10 +182,7 @@ impl Sfu {
                 continue;
             };
             let slot = &mut session.slots[subscriber.slot];
-            let source = Source {
-                track: received.track,
-                layer: received.layer,
-            };
+            let source = Source { track: received.track, layer: received.layer };
             if slot.current.as_ref() == Some(&source) {
                 slot.current = None;
             }
@@ -208,12 +197,7 @@ impl Sfu {
             return Some((track.codec?, params));
         }
         let session = self.sessions.get(&key)?;
-        let params = session
-            .rtc
-            .codec_config()
-            .params()
-            .iter()
-            .find(|params| params.pt() == pt)?;
+        let params = session.rtc.codec_config().params().iter().find(|params| params.pt() == pt)?;
         let codec = Codec::from_str0m(params.spec().codec)?;
         (codec.is_video() == (track.kind == Kind::Video)).then_some((codec, *params))
     }
@@ -232,22 +216,14 @@ impl Sfu {
         let track = self.tracks.get_mut(&received.track)?;
         let timestamp = packet.header.timestamp;
         let layer = &mut track.layers[received.layer];
-        layer.count(
-            now,
-            *packet.seq_no,
-            timestamp,
-            packet.payload.len(),
-            arrival_us,
-        );
+        layer.count(now, *packet.seq_no, timestamp, packet.payload.len(), arrival_us);
         layer.clock.on_packet(arrival_us, timestamp);
         if keyframe {
             layer.throttle.fulfilled();
         }
         let capture = layer.clock.capture_us(peer, timestamp);
         if let Some(level) = packet.header.ext_vals.audio_level {
-            track
-                .loudness
-                .observe(now, if level > 0 { -level } else { level });
+            track.loudness.observe(now, if level > 0 { -level } else { level });
         }
         capture
     }
@@ -279,11 +255,7 @@ impl Sfu {
             return;
         }
         state.announced = true;
-        let layers = if state.rid_order.is_empty() {
-            Vec::new()
-        } else {
-            state.rid_order.clone()
-        };
+        let layers = if state.rid_order.is_empty() { Vec::new() } else { state.rid_order.clone() };
         let what = What::TrackPublished {
             track: state.id.clone(),
             mid: state.mid.to_string(),
@@ -342,11 +314,7 @@ impl Sfu {
         if state.kind == Kind::Audio || state.muted {
             return;
         }
-        if state
-            .layers
-            .get_mut(layer)
-            .is_some_and(|layer| layer.throttle.wish(now))
-        {
+        if state.layers.get_mut(layer).is_some_and(|layer| layer.throttle.wish(now)) {
             self.send_pli(track, layer, now);
         }
     }
@@ -366,14 +334,7 @@ impl Sfu {
             stream.request_keyframe(KeyframeRequestKind::Pli);
         }
         self.touch(publisher);
-        self.emit(
-            now,
-            subject,
-            What::KeyframeRequested {
-                track: id,
-                layer: name,
-            },
-        );
+        self.emit(now, subject, What::KeyframeRequested { track: id, layer: name });
     }
 
     /// A subscriber just became able to receive: ask for the keyframes that its slots need.
@@ -388,11 +349,7 @@ impl Sfu {
             .filter(|slot| slot.ready && slot.kind == Kind::Video)
             .filter_map(|slot| Some((slot.track?, slot.target_layer?, slot.current.clone())))
             .filter(|(track, layer, current)| {
-                current.as_ref()
-                    != Some(&Source {
-                        track: *track,
-                        layer: *layer,
-                    })
+                current.as_ref() != Some(&Source { track: *track, layer: *layer })
             })
             .map(|(track, layer, _)| (track, layer))
             .collect();
@@ -407,10 +364,7 @@ impl Session {
         if !self.can_send() || !self.slots[index].ready {
             return Outcome::NotWanted;
         }
-        let source = Source {
-            track: forward.track,
-            layer: forward.layer,
-        };
+        let source = Source { track: forward.track, layer: forward.layer };
         let slot = &mut self.slots[index];
         let is_current = slot.current.as_ref() == Some(&source);
         if !is_current {
@@ -428,6 +382,7 @@ impl Session {
             return Outcome::NotWanted;
         };
         let slot = &mut self.slots[index];
+        let former = slot.current.as_ref().map(|source| source.track);
         if !is_current {
             slot.rewriter.restart();
             slot.current = Some(source);
@@ -437,10 +392,7 @@ impl Session {
             return Outcome::NotWanted;
         }
         let first = !std::mem::replace(&mut self.first_rtp, true);
-        Outcome::Sent {
-            first,
-            switched: !is_current,
-        }
+        Outcome::Sent { first, switched: (!is_current).then_some(Switch { former }) }
     }
 
     fn write(&mut self, index: usize, pt: Pt, forward: &Forward<'_>) -> bool {
@@ -462,8 +414,7 @@ impl Session {
         let mut api = self.rtc.direct_api();
         if !std::mem::replace(&mut slot.declared, true) {
             // Bursts leave at once: what one subscriber gets in a slot is one send.
-            api.declare_stream_tx(ssrc, slot.rtx, mid, None)
-                .set_unpaced(true);
+            api.declare_stream_tx(ssrc, slot.rtx, mid, None).set_unpaced(true);
         }
         let Some(stream) = api.stream_tx(&ssrc) else {
             return false;
@@ -471,16 +422,11 @@ impl Session {
         slot.packets += 1;
         slot.bytes += rewritten.payload.len() as u64;
         let sequence = rewritten.sequence.into();
-        let mut write = RtpWrite::new(
-            pt,
-            sequence,
-            rewritten.timestamp,
-            forward.wallclock,
-            rewritten.payload,
-        )
-        .marker(packet.header.marker)
-        .nackable(slot.kind == Kind::Video)
-        .ext_vals(extensions(&packet.header.ext_vals));
+        let mut write =
+            RtpWrite::new(pt, sequence, rewritten.timestamp, forward.wallclock, rewritten.payload)
+                .marker(packet.header.marker)
+                .nackable(slot.kind == Kind::Video)
+                .ext_vals(extensions(&packet.header.ext_vals));
         if let Some(patch) = rewritten.vp8 {
             write = write.vp8_patch(patch);
         }
@@ -527,9 +473,7 @@ impl Session {
             Some(4 * u32::from(same_profile) + 2 * u32::from(same_idc))
         };
         let params = self.rtc.codec_config().params();
-        let scored = params
-            .iter()
-            .filter_map(|params| Some((score(params)?, params.pt())));
+        let scored = params.iter().filter_map(|params| Some((score(params)?, params.pt())));
         // The first of equals: `max_by_key` alone would take the last.
         scored
             .fold(None, |best: Option<(u32, Pt)>, next| match best {

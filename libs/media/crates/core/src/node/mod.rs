@@ -12,6 +12,7 @@ mod upkeep;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,12 +128,11 @@ impl Sfu {
         };
         session.packets_in += 1;
         session.bytes_in += datagram.len() as u64;
-        if session
-            .rtc
-            .handle_input(Input::Receive(now, receive))
-            .is_err()
-        {
-            self.packets_dropped += 1;
+        let taken = contained(|| session.rtc.handle_input(Input::Receive(now, receive)));
+        match taken {
+            Some(Ok(())) => {}
+            Some(Err(_)) => self.packets_dropped += 1,
+            None => return self.finish(key, "INTERNAL", now),
         }
         // Subscribers are written in `flush`, so that a burst reaches each of them as one burst.
         self.drain(key, now);
@@ -173,11 +173,7 @@ impl Sfu {
     }
 
     fn local_address(&self) -> SocketAddr {
-        self.config
-            .advertise
-            .first()
-            .copied()
-            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)))
+        self.config.advertise.first().copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)))
     }
 
     /// Marks a session to be driven by `run_dirty`.
@@ -196,7 +192,9 @@ impl Sfu {
                 continue;
             };
             session.dirty = false;
-            let _ = session.rtc.handle_input(Input::Timeout(now));
+            if contained(|| session.rtc.handle_input(Input::Timeout(now))).is_none() {
+                self.finish(key, "INTERNAL", now);
+            }
             self.drain(key, now);
         }
     }
@@ -207,7 +205,9 @@ impl Sfu {
             let Some(session) = self.sessions.get_mut(&key) else {
                 return;
             };
-            match session.rtc.poll_output() {
+            let output = contained(|| session.rtc.poll_output());
+            let Some(output) = output else { return self.finish(key, "INTERNAL", now) };
+            match output {
                 Ok(Output::Transmit(transmit)) => {
                     idle = 0;
                     self.transmit(key, transmit.destination, &transmit.contents);
@@ -221,19 +221,15 @@ impl Sfu {
                         return self.finish(key, "CLIENT_CLOSED", now);
                     }
                     if at > now || idle == MAX_IDLE_POLLS {
-                        self.timers
-                            .schedule(key, at.max(now + Duration::from_millis(1)));
+                        self.timers.schedule(key, at.max(now + Duration::from_millis(1)));
                         return;
                     }
                     idle += 1;
                     let _ = session.rtc.handle_input(Input::Timeout(now));
                 }
                 Err(_) => {
-                    let reason = if session.dtls_at.is_none() {
-                        "DTLS_FAILED"
-                    } else {
-                        "PROTOCOL_ERROR"
-                    };
+                    let reason =
+                        if session.dtls_at.is_none() { "DTLS_FAILED" } else { "PROTOCOL_ERROR" };
                     return self.finish(key, reason, now);
                 }
             }
@@ -317,15 +313,7 @@ impl Sfu {
         session.connected = true;
         let (created, ice) = (session.created, *session.ice_at.get_or_insert(now));
         let subject = session.subject();
-        self.emit(
-            now,
-            subject,
-            What::SessionConnected {
-                created,
-                ice,
-                dtls: now,
-            },
-        );
+        self.emit(now, subject, What::SessionConnected { created, ice, dtls: now });
         self.ask_for_slots(key, now);
     }
 
@@ -334,10 +322,7 @@ impl Sfu {
             return;
         };
         match kind {
-            BweKind::Twcc {
-                estimate,
-                can_probe,
-            } => {
+            BweKind::Twcc { estimate, can_probe } => {
                 session.twcc_bps = can_probe.then_some(estimate.as_u64());
             }
             BweKind::Remb { estimate, .. } => session.remb = Some((estimate.as_u64(), now)),
@@ -366,21 +351,13 @@ impl Sfu {
         for track in &session.tracks {
             self.remove_track(*track, reason, now);
         }
-        for (slot, track) in session
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(i, s)| Some((i, s.track?)))
-        {
-            self.forget_subscriber(track, key, slot);
+        for (index, slot) in session.slots.iter().enumerate() {
+            let shown = slot.current.as_ref().map(|source| source.track);
+            for track in [slot.track, shown].into_iter().flatten() {
+                self.forget_subscriber(track, key, index);
+            }
         }
-        self.emit(
-            now,
-            session.subject(),
-            What::SessionClosed {
-                reason: reason.to_owned(),
-            },
-        );
+        self.emit(now, session.subject(), What::SessionClosed { reason: reason.to_owned() });
         if self.sessions.is_empty() {
             self.next_tick = None;
         }
@@ -396,8 +373,13 @@ impl Sfu {
                 continue;
             };
             let slot = &mut session.slots[subscriber.slot];
+            if slot.current.as_ref().is_some_and(|source| source.track == track.key) {
+                slot.current = None;
+            }
+            if slot.track != Some(track.key) {
+                continue;
+            }
             slot.track = None;
-            slot.current = None;
             slot.target_layer = None;
             session.offer_wanted |= session.kind == SessionKind::Subscribe;
             if session.kind == SessionKind::Subscribe {
@@ -407,10 +389,8 @@ impl Sfu {
         }
         if track.announced {
             let subject = self.track_subject(&track);
-            let what = What::TrackUnpublished {
-                track: track.id.clone(),
-                reason: reason.to_owned(),
-            };
+            let what =
+                What::TrackUnpublished { track: track.id.clone(), reason: reason.to_owned() };
             self.emit(now, subject, what);
         }
     }
@@ -427,11 +407,15 @@ impl Sfu {
 
     fn forget_subscriber(&mut self, track: TrackKey, session: SessionKey, slot: usize) {
         if let Some(track) = self.tracks.get_mut(&track) {
-            track
-                .subscribers
-                .retain(|s| !(s.session == session && s.slot == slot));
+            track.subscribers.retain(|s| !(s.session == session && s.slot == slot));
         }
     }
+}
+
+/// Runs one step of one connection; a panic inside (a bug that a peer may have found) costs that
+/// connection alone, which is removed, and not the node with everybody on it.
+fn contained<T>(step: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(step)).ok()
 }
 
 /// Track ids are `<session>.<mid>`.

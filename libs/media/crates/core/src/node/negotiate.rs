@@ -74,9 +74,7 @@ impl Sfu {
             };
             let kind = Kind::from_str0m(media.kind());
             if session.slot_by_mid(mid).is_none() {
-                session
-                    .slots
-                    .push(Slot::new(Some(mid), kind, random_seed()));
+                session.slots.push(Slot::new(Some(mid), kind, random_seed()));
             }
         }
         session.park_streams();
@@ -84,9 +82,7 @@ impl Sfu {
         self.drain(key, now);
         // One stream for all lines, so that a browser keeps lips in sync.
         let stream = sdp::token(owner.event);
-        Ok(sdp::rewrite_msid(&answer, |mid| {
-            Some((stream.clone(), sdp::token(mid)))
-        }))
+        Ok(sdp::rewrite_msid(&answer, |mid| Some((stream.clone(), sdp::token(mid)))))
     }
 
     /// Opens a peer connection towards a subscriber.
@@ -149,10 +145,7 @@ impl Sfu {
         session: &str,
         fragment: Option<&str>,
     ) -> Result<String> {
-        let key = *self
-            .session_ids
-            .get(session)
-            .ok_or_else(|| unknown_session(session))?;
+        let key = *self.session_ids.get(session).ok_or_else(|| unknown_session(session))?;
         let Some(state) = self.sessions.get(&key) else {
             return Err(unknown_session(session));
         };
@@ -236,11 +229,8 @@ impl Sfu {
         state.unpark_streams();
         let mut api = state.rtc.sdp_api();
         for slot in &mut state.slots {
-            let wanted = if slot.track.is_some() {
-                Direction::SendOnly
-            } else {
-                Direction::Inactive
-            };
+            let wanted =
+                if slot.track.is_some() { Direction::SendOnly } else { Direction::Inactive };
             let relabelled = slot.track.is_some() && slot.offered != slot.track;
             match slot.mid.filter(|_| slot.ssrc.is_some() || slot.ready) {
                 Some(mid) => {
@@ -286,17 +276,9 @@ impl Sfu {
         let Some(session) = self.sessions.get(&key) else {
             return HashMap::new();
         };
-        let tracks = session
-            .slots
-            .iter()
-            .filter_map(|slot| self.tracks.get(&slot.track?));
+        let tracks = session.slots.iter().filter_map(|slot| self.tracks.get(&slot.track?));
         tracks
-            .map(|track| {
-                (
-                    track.key,
-                    (sdp::token(&track.participant), sdp::token(&track.id)),
-                )
-            })
+            .map(|track| (track.key, (sdp::token(&track.participant), sdp::token(&track.id))))
             .collect()
     }
 
@@ -309,10 +291,7 @@ impl Sfu {
         }
         let limit = self.config.max_sessions;
         if self.sessions.len() >= limit {
-            return Err(MediaError::limit(
-                "TOO_MANY_SESSIONS",
-                format!("at most {limit}"),
-            ));
+            return Err(MediaError::limit("TOO_MANY_SESSIONS", format!("at most {limit}")));
         }
         Ok(())
     }
@@ -414,15 +393,11 @@ impl Sfu {
         }
         let (id, known) = (session.id.clone(), session.tracks.clone());
         for track in known {
-            let gone = self
-                .tracks
-                .get(&track)
-                .is_some_and(|t| live.iter().all(|(mid, _)| *mid != *t.mid));
+            let gone =
+                self.tracks.get(&track).is_some_and(|t| live.iter().all(|(mid, _)| *mid != *t.mid));
             if gone && let Some(session) = self.sessions.get_mut(&key) {
                 session.tracks.retain(|of| *of != track);
-                session
-                    .received
-                    .retain(|_, received| received.track != track);
+                session.received.retain(|_, received| received.track != track);
                 self.remove_track(track, "REMOVED", now);
             }
         }
@@ -484,19 +459,9 @@ fn send_rids(value: Option<&str>) -> Vec<String> {
         return Vec::new();
     };
     let streams = streams.split(' ').next().unwrap_or("");
-    let first = |stream: &str| {
-        stream
-            .split(',')
-            .next()
-            .unwrap_or("")
-            .trim_start_matches('~')
-            .to_owned()
-    };
-    streams
-        .split(';')
-        .map(first)
-        .filter(|rid| !rid.is_empty())
-        .collect()
+    let first =
+        |stream: &str| stream.split(',').next().unwrap_or("").trim_start_matches('~').to_owned();
+    streams.split(';').map(first).filter(|rid| !rid.is_empty()).collect()
 }
 
 fn is_session_id(id: &str) -> bool {

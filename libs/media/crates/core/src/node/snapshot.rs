@@ -27,11 +27,7 @@ impl Sfu {
     /// Published tracks, of one event or of all.
     pub fn track_stats(&self, event: Option<&str>) -> Vec<TrackStats> {
         let of_event = |track: &&Track| event.is_none_or(|event| *track.event == *event);
-        self.tracks
-            .values()
-            .filter(of_event)
-            .map(|track| self.one_track(track))
-            .collect()
+        self.tracks.values().filter(of_event).map(|track| self.one_track(track)).collect()
     }
 
     fn one_track(&self, track: &Track) -> TrackStats {
@@ -77,21 +73,14 @@ impl Sfu {
             rtt: session.rtt,
             loss_fraction: session.loss,
             estimate_bps: session.estimate(now),
-            slots: session
-                .slots
-                .iter()
-                .map(|slot| self.slot_stats(slot))
-                .collect(),
+            slots: session.slots.iter().map(|slot| self.slot_stats(slot)).collect(),
         }
     }
 
     fn slot_stats(&self, slot: &Slot) -> SlotStats {
         let track_of = |key| self.tracks.get(&key);
         let layer = slot.current.as_ref().and_then(|source| {
-            track_of(source.track)?
-                .layers
-                .get(source.layer)
-                .map(|layer| layer.name())
+            track_of(source.track)?.layers.get(source.layer).map(|layer| layer.name())
         });
         SlotStats {
             mid: slot.mid.map(|mid| mid.to_string()).unwrap_or_default(),

@@ -46,10 +46,7 @@ impl Sfu {
 
     fn end_sessions(&mut self, now: Instant) {
         // ICE reports the loss 15 s after the last check; the rest of the consent time is waited here.
-        let grace = self
-            .config
-            .consent_timeout
-            .saturating_sub(Duration::from_secs(15));
+        let grace = self.config.consent_timeout.saturating_sub(Duration::from_secs(15));
         let connect = self.config.connect_timeout;
         let ended: Vec<(SessionKey, &str)> = self
             .sessions
@@ -82,11 +79,8 @@ impl Sfu {
             .collect();
         let stalled = track.announced && !track.is_live(now);
         let stall_changed = std::mem::replace(&mut track.stalled, stalled) != stalled;
-        let names: Vec<String> = track
-            .ranked_live(now)
-            .into_iter()
-            .map(|index| track.layers[index].name())
-            .collect();
+        let names: Vec<String> =
+            track.ranked_live(now).into_iter().map(|index| track.layers[index].name()).collect();
         let is_simulcast = names.iter().any(|name| !name.is_empty());
         let layers_changed = is_simulcast && track.announced && names != track.announced_layers;
         if layers_changed {
@@ -100,27 +94,12 @@ impl Sfu {
             return;
         };
         if stall_changed && stalled {
-            self.emit(
-                now,
-                subject.clone(),
-                What::TrackStalled { track: id.clone() },
-            );
+            self.emit(now, subject.clone(), What::TrackStalled { track: id.clone() });
         } else if stall_changed {
-            self.emit(
-                now,
-                subject.clone(),
-                What::TrackResumed { track: id.clone() },
-            );
+            self.emit(now, subject.clone(), What::TrackResumed { track: id.clone() });
         }
         if layers_changed {
-            self.emit(
-                now,
-                subject,
-                What::TrackLayers {
-                    track: id,
-                    layers: names,
-                },
-            );
+            self.emit(now, subject, What::TrackLayers { track: id, layers: names });
         }
     }
 
@@ -165,10 +144,7 @@ impl Sfu {
         }
         if session.desired_bps.abs_diff(desired) > desired / 10 {
             session.desired_bps = desired;
-            session
-                .rtc
-                .bwe()
-                .set_bitrate(Bitrate::from(0), Bitrate::from(desired));
+            session.rtc.bwe().set_bitrate(Bitrate::from(0), Bitrate::from(desired));
         }
         let can_send = session.can_send();
         for (track, layer) in wanted.into_iter().filter(|_| can_send) {
@@ -180,31 +156,21 @@ impl Sfu {
         &'a self,
         session: &'a Session,
     ) -> impl Iterator<Item = (usize, &'a Slot, &'a Track)> {
-        session
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(index, slot)| {
-                let track = self.tracks.get(&slot.track?)?;
-                Some((index, slot, track))
-            })
+        session.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let track = self.tracks.get(&slot.track?)?;
+            Some((index, slot, track))
+        })
     }
 
     fn pinned_targets(&self, session: &Session, now: Instant) -> Vec<(usize, Option<usize>)> {
         self.subscribed(session)
             .map(|(index, slot, track)| {
-                let named = slot
-                    .wanted_layer
-                    .as_deref()
-                    .and_then(|name| track.layer_named(name));
+                let named = slot.wanted_layer.as_deref().and_then(|name| track.layer_named(name));
                 // A named layer that is dead for a while falls back, so that the programme goes on.
                 let live = named
                     .filter(|&layer| track.layers[layer].is_live(now) || track.layers.len() == 1);
                 let best = track.ranked_live(now).last().copied();
-                (
-                    index,
-                    live.or(best).or(slot.target_layer).or(only_layer(track)),
-                )
+                (index, live.or(best).or(slot.target_layer).or(only_layer(track)))
             })
             .collect()
     }
@@ -226,19 +192,14 @@ impl Sfu {
             }
             demands.push(Demand {
                 priority: slot.priority,
-                layers: layers
-                    .iter()
-                    .map(|&layer| track.layers[layer].rate.bps())
-                    .collect(),
+                layers: layers.iter().map(|&layer| track.layers[layer].rate.bps()).collect(),
                 current: slot
                     .target_layer
                     .and_then(|at| layers.iter().position(|&layer| layer == at)),
             });
             choices.push((index, layers));
         }
-        let budget = session
-            .estimate(now)
-            .map_or(u64::MAX, |bps| bps.saturating_sub(audio_bps));
+        let budget = session.estimate(now).map_or(u64::MAX, |bps| bps.saturating_sub(audio_bps));
         for (chosen, (index, layers)) in allocate(budget, &demands).into_iter().zip(choices) {
             targets.push((index, chosen.map(|at| layers[at])));
         }
@@ -251,9 +212,7 @@ impl Sfu {
             .subscribed(session)
             .map(|(_, slot, track)| {
                 let layers = capped(track, slot.wanted_layer.as_deref(), now);
-                layers
-                    .last()
-                    .map_or(0, |&layer| track.layers[layer].rate.bps())
+                layers.last().map_or(0, |&layer| track.layers[layer].rate.bps())
             })
             .sum();
         sum * 3 / 2
@@ -261,11 +220,7 @@ impl Sfu {
 
     fn rank_speakers(&mut self, now: Instant) {
         let mut levels: Vec<(Id, i8, Id)> = Vec::new();
-        for track in self
-            .tracks
-            .values_mut()
-            .filter(|t| t.kind == Kind::Audio && !t.muted)
-        {
+        for track in self.tracks.values_mut().filter(|t| t.kind == Kind::Audio && !t.muted) {
             if let Some(level) = track.loudness.speaking(now) {
                 levels.push((track.event.clone(), level, track.participant.clone()));
             }
@@ -292,10 +247,7 @@ impl Sfu {
 
     fn tell_speakers(&mut self, event: Id, speakers: Vec<(Id, i8)>, now: Instant) {
         let state = self.speakers.entry(event.clone()).or_default();
-        let order: Vec<Id> = speakers
-            .iter()
-            .map(|(participant, _)| participant.clone())
-            .collect();
+        let order: Vec<Id> = speakers.iter().map(|(participant, _)| participant.clone()).collect();
         let since = state.told.map(|at| now.saturating_duration_since(at));
         let changed = order != state.order && since.is_none_or(|since| since >= SPEAKER_INTERVAL);
         let refresh = !order.is_empty() && since.is_none_or(|since| since >= SPEAKER_REFRESH);
@@ -309,12 +261,7 @@ impl Sfu {
             self.speakers.remove(&event);
         }
         let nobody: Id = Id::from("");
-        let subject = Subject {
-            session: nobody.clone(),
-            event,
-            participant: nobody,
-            kind: None,
-        };
+        let subject = Subject { session: nobody.clone(), event, participant: nobody, kind: None };
         self.emit(now, subject, What::ActiveSpeakers { speakers });
     }
 }

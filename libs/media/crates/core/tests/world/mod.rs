@@ -26,8 +26,7 @@ pub struct Sends(pub Vec<(SocketAddr, usize, Vec<u8>)>);
 
 impl Egress for Sends {
     fn send(&mut self, run: Run<'_>) -> bool {
-        self.0
-            .push((run.destination, run.segment, run.bytes.to_vec()));
+        self.0.push((run.destination, run.segment, run.bytes.to_vec()));
         true
     }
 }
@@ -83,28 +82,15 @@ pub struct Peer {
 
 impl Peer {
     pub fn mid(&self, kind: Kind) -> String {
-        self.core
-            .medias()
-            .into_iter()
-            .find(|media| media.kind == kind)
-            .expect("a line")
-            .mid
+        self.core.medias().into_iter().find(|media| media.kind == kind).expect("a line").mid
     }
 
     pub fn pictures(&self) -> Vec<&Frame> {
-        self.frames
-            .iter()
-            .map(|(_, frame)| frame)
-            .filter(|f| f.kind == Kind::Video)
-            .collect()
+        self.frames.iter().map(|(_, frame)| frame).filter(|f| f.kind == Kind::Video).collect()
     }
 
     pub fn sounds(&self) -> Vec<&Frame> {
-        self.frames
-            .iter()
-            .map(|(_, frame)| frame)
-            .filter(|f| f.kind == Kind::Audio)
-            .collect()
+        self.frames.iter().map(|(_, frame)| frame).filter(|f| f.kind == Kind::Audio).collect()
     }
 
     pub fn keyframe_requests(&self) -> usize {
@@ -192,108 +178,53 @@ impl World {
             simulcast: simulcast.iter().map(|rid| (*rid).to_owned()).collect(),
             h264_profile_level_id: None,
         };
-        let offer = self.peers[peer]
-            .core
-            .create_offer(self.now, &options)
-            .expect("an offer");
-        let owner = Owner {
-            session: name,
-            event: "ev",
-            participant: name,
-        };
-        let answer = self
-            .sfu
-            .answer_publish(self.now, owner, &offer)
-            .expect("an answer");
-        self.peers[peer]
-            .core
-            .set_answer(self.now, &answer)
-            .expect("accepted");
-        self.run_until("the publisher connects", |world| {
-            world.peers[peer].core.stats().connected
-        });
+        let offer = self.peers[peer].core.create_offer(self.now, &options).expect("an offer");
+        let owner = Owner { session: name, event: "ev", participant: name };
+        let answer = self.sfu.answer_publish(self.now, owner, &offer).expect("an answer");
+        self.peers[peer].core.set_answer(self.now, &answer).expect("accepted");
+        self.run_until("the publisher connects", |world| world.peers[peer].core.stats().connected);
         peer
     }
 
     /// A stage subscriber of all tracks, connected.
     pub fn subscriber(&mut self, name: &str, pinned: bool) -> usize {
         let peer = self.join();
-        let owner = Owner {
-            session: name,
-            event: "ev",
-            participant: name,
-        };
-        self.sfu
-            .open_subscriber(self.now, owner, false, pinned)
-            .expect("opened");
+        let owner = Owner { session: name, event: "ev", participant: name };
+        self.sfu.open_subscriber(self.now, owner, false, pinned).expect("opened");
         for track in self.sfu.track_stats(Some("ev")) {
-            self.sfu
-                .subscribe(self.now, name, &track.track, None, 0)
-                .expect("subscribed");
+            self.sfu.subscribe(self.now, name, &track.track, None, 0).expect("subscribed");
         }
         self.negotiate(name, peer);
-        self.run_until("the subscriber connects", |world| {
-            world.peers[peer].core.stats().connected
-        });
+        self.run_until("the subscriber connects", |world| world.peers[peer].core.stats().connected);
         peer
     }
 
     pub fn negotiate(&mut self, name: &str, peer: usize) {
-        let offer = self
-            .sfu
-            .make_offer(self.now, name)
-            .expect("known")
-            .expect("an offer");
-        let answer = self.peers[peer]
-            .core
-            .accept_offer(self.now, &offer)
-            .expect("an answer");
-        self.sfu
-            .apply_answer(self.now, name, &answer)
-            .expect("applied");
+        let offer = self.sfu.make_offer(self.now, name).expect("known").expect("an offer");
+        let answer = self.peers[peer].core.accept_offer(self.now, &offer).expect("an answer");
+        self.sfu.apply_answer(self.now, name, &answer).expect("applied");
     }
 
     /// A WHEP viewer with one slot of each kind, connected.
     pub fn viewer(&mut self, name: &str) -> usize {
         let peer = self.join();
         let options = OfferOptions::receive_all();
-        let offer = self.peers[peer]
-            .core
-            .create_offer(self.now, &options)
-            .expect("an offer");
-        let owner = Owner {
-            session: name,
-            event: "ev",
-            participant: "",
-        };
-        let answer = self
-            .sfu
-            .answer_whep(self.now, owner, &offer)
-            .expect("an answer");
-        self.peers[peer]
-            .core
-            .set_answer(self.now, &answer)
-            .expect("accepted");
-        self.run_until("the viewer connects", |world| {
-            world.peers[peer].core.stats().connected
-        });
+        let offer = self.peers[peer].core.create_offer(self.now, &options).expect("an offer");
+        let owner = Owner { session: name, event: "ev", participant: "" };
+        let answer = self.sfu.answer_whep(self.now, owner, &offer).expect("an answer");
+        self.peers[peer].core.set_answer(self.now, &answer).expect("accepted");
+        self.run_until("the viewer connects", |world| world.peers[peer].core.stats().connected);
         peer
     }
 
     pub fn track(&self, session: &str, kind: Kind) -> String {
         let tracks = self.sfu.track_stats(Some("ev"));
-        let of = tracks
-            .into_iter()
-            .find(|track| *track.session == *session && track.kind == kind);
+        let of = tracks.into_iter().find(|track| *track.session == *session && track.kind == kind);
         of.expect("a track").track.to_string()
     }
 
     pub fn session(&self, name: &str) -> Option<SessionStats> {
-        self.sfu
-            .stats(self.now)
-            .sessions
-            .into_iter()
-            .find(|session| *session.session == *name)
+        self.sfu.stats(self.now).sessions.into_iter().find(|session| *session.session == *name)
     }
 
     /// Lets one millisecond pass.
@@ -374,12 +305,7 @@ impl World {
             return;
         }
         let at = self.now + peer.link.delay;
-        self.flying.push_back(Flying {
-            at,
-            to_node: true,
-            peer: index,
-            bytes,
-        });
+        self.flying.push_back(Flying { at, to_node: true, peer: index, bytes });
     }
 
     fn down(&mut self, index: usize, bytes: Vec<u8>) {
@@ -400,12 +326,7 @@ impl World {
             peer.free_at = at;
         }
         at += peer.link.delay;
-        self.flying.push_back(Flying {
-            at,
-            to_node: false,
-            peer: index,
-            bytes,
-        });
+        self.flying.push_back(Flying { at, to_node: false, peer: index, bytes });
     }
 
     fn land(&mut self) {
@@ -416,20 +337,11 @@ impl World {
                 .partition(|flying| flying.at <= self.now);
             (due, later.into())
         };
-        for Flying {
-            to_node,
-            peer,
-            bytes,
-            ..
-        } in due
-        {
+        for Flying { to_node, peer, bytes, .. } in due {
             if to_node {
-                self.sfu
-                    .handle_datagram(self.now, self.peers[peer].address, &bytes);
+                self.sfu.handle_datagram(self.now, self.peers[peer].address, &bytes);
             } else {
-                self.peers[peer]
-                    .core
-                    .handle_datagram(self.now, node_address(), &bytes);
+                self.peers[peer].core.handle_datagram(self.now, node_address(), &bytes);
             }
         }
     }
@@ -444,17 +356,12 @@ impl World {
     }
 
     pub fn count(&self, wanted: impl Fn(&What) -> bool) -> usize {
-        self.events
-            .iter()
-            .filter(|event| wanted(&event.what))
-            .count()
+        self.events.iter().filter(|event| wanted(&event.what)).count()
     }
 }
 
 fn is_media(bytes: &[u8]) -> bool {
-    bytes
-        .first()
-        .is_some_and(|first| (128..192).contains(first))
+    bytes.first().is_some_and(|first| (128..192).contains(first))
 }
 
 /// A pretended encoder: its frames have the size and the headers of real ones.
@@ -495,15 +402,9 @@ impl Source {
     }
 
     pub fn simulcast(peer: usize, codec: Codec, layers: &[(&str, usize)]) -> Self {
-        let layers: Vec<_> = layers
-            .iter()
-            .map(|(rid, size)| (Some((*rid).to_owned()), *size))
-            .collect();
-        Self {
-            wants: vec![false; layers.len()],
-            layers,
-            ..Self::new(peer, codec)
-        }
+        let layers: Vec<_> =
+            layers.iter().map(|(rid, size)| (Some((*rid).to_owned()), *size)).collect();
+        Self { wants: vec![false; layers.len()], layers, ..Self::new(peer, codec) }
     }
 
     fn tick(&mut self, world: &mut World) {
@@ -563,14 +464,7 @@ impl Source {
         audio_level: Option<i8>,
     ) {
         let now = world.now;
-        let frame = Outgoing {
-            mid,
-            rid,
-            payload,
-            rtp_time,
-            captured: now,
-            audio_level,
-        };
+        let frame = Outgoing { mid, rid, payload, rtp_time, captured: now, audio_level };
         world.peers[self.peer].core.send(now, frame).expect("sent");
     }
 }
