@@ -76,7 +76,7 @@ class Start:
     encoder: str = "libx264"
     preset: str = "veryfast"
     decode_device: str = ""
-    patience_s: float = 0.25
+    patience_s: float = 0.4
     slate_after_s: float = 10.0
     rungs: tuple[LadderRung, ...] = ()
     """With `frame_rate`: the ladder of a predecessor, kept so that renditions stay."""

@@ -24,8 +24,9 @@ class TranscoderSettings(ServiceSettings):
     """x264 preset; "superfast" for a quarter less CPU."""
     media_host: str = "127.0.0.1"
     """Local address for media from signaling nodes."""
-    patience_ms: int = 250
-    """How long a slot of the programme waits for late pictures and samples."""
+    patience_ms: int = 400
+    """How long a slot of the programme waits for late pictures and samples. A steady source costs
+    none of it; a screen that rests costs all of it."""
     slate_after_s: float = 10.0
     """An event without any picture begins with the slate after this long."""
     watchdog_s: float = 2.0

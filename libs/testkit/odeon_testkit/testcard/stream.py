@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 import numpy as np
 from av.video.frame import PictureType
-from odeon_media import Client
+from odeon_media import Client, MediaError
 
 from odeon_testkit.testcard.card import TestCard
 
@@ -241,6 +242,10 @@ class CardPublisher:
         self.client.close()
 
     def _run(self) -> None:
+        with suppress(MediaError):  # The node hung up.
+            self._publish()
+
+    def _publish(self) -> None:
         while not self.client.connected and not self._stopping.wait(0.005):
             pass
         mids = {media.kind: media.mid for media in self.client.medias()}

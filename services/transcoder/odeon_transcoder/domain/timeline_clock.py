@@ -16,6 +16,10 @@ STEP_S = 0.25
 """A correction larger than this is a stepped wall clock until both tracks say the same."""
 STEP_PATIENCE_S = 12.0
 """Reports come every 5 s at least (RFC 3550), so a step that lasts this long is real."""
+JUMP_S = 4.0
+"""No network delays a frame by this much: RTP time itself has jumped."""
+REPORT_AGE_S = 120.0
+"""A report this far from a frame in RTP time belongs to before a jump."""
 LATE_WINDOW_S = 1.0
 EARLY_WINDOW_S = 10.0
 EARLY_SLACK_S = 0.35
@@ -64,6 +68,8 @@ class TrackClock:
     base_s: float | None = None
     wall_s: float | None = None
     """Participant's wall clock at RTP time zero, by the last sender report."""
+    in_sync: bool = False
+    """Placed by sender reports, not by arrival."""
 
     def programme_time(self, rtp_time: int) -> float:
         """Programme time of an RTP time; the track must have been anchored."""
@@ -86,6 +92,8 @@ class ParticipantClock:
     tracks: dict[str, TrackClock] = field(default_factory=dict)
     leader: str | None = None
     leader_is_video: bool = False
+    breaks: int = 0
+    """How often a track's RTP time jumped and it was anchored anew."""
     _step_since: dict[str, float] = field(default_factory=dict)
     _lateness: "SlackWindow" = field(default_factory=lambda: SlackWindow())
 
@@ -106,6 +114,10 @@ class ParticipantClock:
         clock = self.tracks.get(track)
         if clock is None:
             clock = self.tracks[track] = TrackClock(clock_rate)
+        if clock.base_s is not None:
+            off_s = clock.programme_time(rtp_time) - position_s
+            if abs(off_s) > JUMP_S:
+                self._break(track, clock)
         if clock.base_s is None:
             self._anchor(track, clock, rtp_time, video, position_s, frame_rate)
         return clock.programme_time(rtp_time)
@@ -115,6 +127,11 @@ class ParticipantClock:
         clock = self.tracks.setdefault(track, TrackClock(clock_rate))
         clock.report(rtp_time, ntp_s)
 
+    def void_report(self, track: str) -> None:
+        """The last report says nothing about the frames that come now."""
+        if (clock := self.tracks.get(track)) is not None:
+            clock.wall_s, clock.in_sync = None, False
+
     def resync(self, now_s: float) -> None:
         """Move followers to where the sender reports say they belong."""
         for track, clock in self.tracks.items():
@@ -122,7 +139,9 @@ class ParticipantClock:
             if target is None or clock.base_s is None:
                 continue
             error = target - clock.base_s
-            if abs(error) < SYNC_TOLERANCE_S:
+            if not clock.in_sync:
+                clock.base_s, clock.in_sync = target, True
+            elif abs(error) < SYNC_TOLERANCE_S:
                 self._step_since.pop(track, None)
             elif abs(error) < STEP_S:
                 clock.base_s = target
@@ -155,6 +174,15 @@ class ParticipantClock:
             self.leader = None
             self.leader_is_video = False
 
+    def _break(self, track: str, clock: TrackClock) -> None:
+        """The sender's RTP time jumped: what was known of this track is void."""
+        clock.base_s, clock.in_sync = None, False
+        self.breaks += 1
+        if self.leader == track:
+            self.leader, self.leader_is_video = None, False
+            for follower in self.tracks.values():
+                follower.in_sync = False
+
     def _anchor(
         self, track: str, clock: TrackClock, rtp_time: int, video: bool, position_s: float,
         frame_rate: int,
@@ -162,7 +190,7 @@ class ParticipantClock:
         leads = self.leader is None or (video and not self.leader_is_video)
         target = None if leads else self._target(track, clock)
         if target is not None:
-            clock.base_s = target
+            clock.base_s, clock.in_sync = target, True
             return
         at = math.ceil(position_s * frame_rate - 1e-6) / frame_rate if video else position_s
         clock.base_s = at - rtp_time / clock.clock_rate
@@ -175,7 +203,7 @@ class ParticipantClock:
         for track, clock in self.tracks.items():
             target = self._target(track, clock)
             if target is not None and clock.base_s is not None:
-                clock.base_s = target
+                clock.base_s, clock.in_sync = target, True
 
     def _target(self, track: str, clock: TrackClock) -> float | None:
         """Where the leader and the sender reports put a follower; None when they say nothing."""

@@ -96,6 +96,7 @@ class Job:
         match command:
             case messages.Join():
                 self._session.join()
+                self._floor.reconnected()
             case messages.Offer():
                 self._accept(command)
             case messages.Tracks():

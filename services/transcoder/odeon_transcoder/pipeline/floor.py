@@ -63,10 +63,18 @@ class Floor:
             self._stage.infos = new
             self._stage.mids = {info.mid: info.track_id for info in new.values() if info.mid}
             ended = [self._take_out(track_id) for track_id in gone]
+            present = {info.identity for info in new.values()}
+            self._people = {who: p for who, p in self._people.items() if who in present}
         for track in ended:
             if track is not None:
                 track.close()
         self._notify()
+
+    def reconnected(self) -> None:
+        """Media comes by a new connection, whose RTP times need not continue the old ones."""
+        with self._lock:
+            for person in self._people.values():
+                person.restart()
 
     def restart(self) -> None:
         """A new epoch begins: place everything anew."""
@@ -117,6 +125,10 @@ class Floor:
         """All that ever delivered a frame and are still there."""
         with self._lock:
             return list(self._video.values())
+
+    def arriving_layers(self) -> bool:
+        """Whether a better simulcast layer of some track may still be on its way."""
+        return bool(self.layered_tracks())
 
     def layered_tracks(self) -> list[TrackInfo]:
         """Video tracks that come in several simulcast layers."""

@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass
 
-from odeon_transcoder.domain.timeline_clock import ParticipantClock, ProgrammeClock
+from odeon_transcoder.domain.timeline_clock import REPORT_AGE_S, ParticipantClock, ProgrammeClock
 from odeon_transcoder.pipeline.media import EncodedFrame
 
 _RESYNC_EVERY_S = 0.5
@@ -49,7 +49,7 @@ class Person:
                 position_s=self._programme.position(arrival_s),
                 frame_rate=self._programme.frame_rate,
             )
-            return Placement(at, self._moves)
+            return Placement(at, self._moves + self._clock.breaks)
 
     def observe_slack(self, track: str, now_s: float, slack_s: float) -> None:
         """Tell how long before its deadline a frame was ready; the leading track's counts."""
@@ -62,9 +62,9 @@ class Person:
     def restart(self) -> None:
         """A new epoch begins: anchor everything anew."""
         with self._lock:
+            self._moves += 1 + self._clock.breaks
             self._clock = ParticipantClock()
             self._reports.clear()
-            self._moves += 1
 
     def forget(self, track: str) -> None:
         """A track of this participant ended."""
@@ -74,7 +74,13 @@ class Person:
 
     def _take_report(self, track: str, frame: EncodedFrame) -> None:
         ntp_us, rtp_time = frame.sr_ntp_us, frame.sr_rtp_time
-        if ntp_us is None or rtp_time is None or self._reports.get(track) == (ntp_us, rtp_time):
+        if ntp_us is None or rtp_time is None:
+            return
+        if abs(frame.rtp_time - rtp_time) > REPORT_AGE_S * frame.clock_rate:
+            self._clock.void_report(track)
+            self._reports.pop(track, None)
+            return
+        if self._reports.get(track) == (ntp_us, rtp_time):
             return
         self._reports[track] = (ntp_us, rtp_time)
         self._clock.report(track, frame.clock_rate, rtp_time, ntp_us / 1e6)

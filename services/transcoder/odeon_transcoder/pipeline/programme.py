@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 _GUARD_EVERY_S = 0.25
 _MEASURE_S = 1.2
 """How long a source is watched for its size and rate before the ladder is chosen."""
+_LAYERS_S = 2.0
+"""A simulcast source is watched until its size stood still for this long: browsers send the lowest
+layer first."""
 _VOICES_S = 3.0
 """An event that has voices waits no longer than this for a picture."""
 _FIRST_PICTURE_S = 1.5
@@ -46,7 +49,7 @@ class ProgrammeConfig:
     ingest: Ingest
     profile: Profile
     encoder: EncoderChoice = field(default_factory=EncoderChoice)
-    patience_s: float = 0.25
+    patience_s: float = 0.4
     """How long a slot waits for late pictures and samples."""
     slate_after_s: float = 10.0
     """An event without any picture begins with the slate after this long."""
@@ -191,12 +194,16 @@ class Programme:
         """Watch the floor until its best source is measured; None when stopped before."""
         begun = time.monotonic()
         first: float | None = None
+        seen: Size | None = None
         while not self._stop.is_set():
             now = time.monotonic()
             size, rate = self._best_source()
             if size is not None:
-                first = now if first is None else first
-                if rate is None and now - first >= _MEASURE_S:
+                first = now if first is None or size != seen else first
+                seen = size
+                if self._floor.arriving_layers() and now - first < _LAYERS_S:
+                    rate = None
+                elif rate is None and now - first >= _MEASURE_S:
                     # Few pictures came: rather too slow, which is mended later, than too fast.
                     size, rate = self._best_source(of_steps=1)
                     return fit(self._config.profile, size, rate)

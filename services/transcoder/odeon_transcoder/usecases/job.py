@@ -40,6 +40,7 @@ _LIVE_S = 1.0
 """Heartbeats follow signs of life: none is sent for a process that is older than this silent."""
 _FIRST_RETRY_S = 0.1
 _MAX_RETRY_S = 2.0
+_SECOND_LOOK_S = 0.2
 _MAX_CRASHES = 6
 _CRASH_WINDOW_S = 60.0
 
@@ -55,7 +56,7 @@ class JobConfig:
     preset: str = "veryfast"
     decode_device: str = ""
     max_frame_rate: int = 0
-    patience_s: float = 0.25
+    patience_s: float = 0.4
     slate_after_s: float = 10.0
     watchdog_s: float = 2.0
     flush_s: float = 6.0
@@ -260,7 +261,10 @@ class JobRun:
         while True:
             left = self._seen_s + limit_s - time.monotonic()
             if left <= 0:
-                break
+                # Perhaps it was this process that stood still: let the reader look first.
+                await asyncio.sleep(_SECOND_LOOK_S)
+                if self._seen_s + limit_s < time.monotonic():
+                    break
             await asyncio.sleep(max(left, limit_s / 8))
         _log.error("process_hangs", job=self.assignment.job, pid=process.pid)
         await process.kill()

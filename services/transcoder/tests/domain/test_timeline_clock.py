@@ -76,7 +76,7 @@ def test_the_leading_video_falls_exactly_onto_the_grid() -> None:
 
     assert first * 30 == pytest.approx(round(first * 30))
     assert 0.512 <= first < 0.512 + 1 / 30
-    assert _place(clock, "v", 12_345 + 3000, position=9.9) == pytest.approx(first + 1 / 30)
+    assert _place(clock, "v", 12_345 + 3000, position=0.55) == pytest.approx(first + 1 / 30)
 
 
 def test_sound_follows_the_picture_by_sender_reports_whatever_its_arrival() -> None:
@@ -164,6 +164,28 @@ def test_a_source_in_time_is_left_alone() -> None:
     moves = {clock.observe_slack(n / 30, 0.2 - noise.random() * 0.3, programme) for n in range(900)}
 
     assert moves == {0.0}
+
+
+def test_a_jump_of_rtp_time_anchors_the_track_anew_where_it_is_now() -> None:
+    clock = _synced()
+
+    after = _place(clock, "v", 3600 * VIDEO, position=7.0)
+
+    assert after == pytest.approx(7.0, abs=1 / 30)
+    assert clock.breaks == 1 and clock.leader == "v"
+    assert _place(clock, "v", 3600 * VIDEO + 3000, position=7.1) == pytest.approx(after + 1 / 30)
+
+
+def test_sound_that_jumped_joins_the_picture_again_with_its_next_report() -> None:
+    clock = _synced()
+
+    clock.void_report("a")
+    _place(clock, "a", 3600 * AUDIO, position=0.3)
+    clock.report("a", AUDIO, 3600 * AUDIO, 1000.0)
+    clock.resync(1.0)
+
+    moved = _place(clock, "a", 3600 * AUDIO, position=0.0) - _place(clock, "v", 0, position=0.0)
+    assert clock.breaks == 1 and moved == pytest.approx(0.0)
 
 
 def test_the_programme_starts_once_and_only_when_armed() -> None:

@@ -210,6 +210,24 @@ def test_a_larger_source_gets_a_larger_ladder_in_a_new_epoch(make_rig: MakeRig) 
     assert rig.intake.parts["v240"][-1].msn >= rig.grants[1].next_msn
 
 
+def test_rtp_time_that_jumps_by_an_hour_is_followed(make_rig: MakeRig) -> None:
+    def jump(frame: CardFrame) -> CardFrame:
+        if frame.media_s < 2.0:
+            return frame
+        hour = 3600 * frame.clock_rate
+        report = (frame.sr_rtp_time or 0) + hour
+        return replace(frame, rtp_time=frame.rtp_time + hour, sr_rtp_time=report)
+
+    rig = make_rig(CardFeed(stream(15), fate=jump))
+
+    rig.parts("v360", 18)
+    rig.stop()
+
+    pictures = rig.shown("v360")
+    assert counters(pictures)[-1] > 60
+    assert max(map(abs, rig.lip_sync_ms("v360")[-2:])) < 10
+
+
 def test_voices_without_a_picture_are_heard_under_their_names(make_rig: MakeRig) -> None:
     feed = CardFeed(stream(15), fate=lambda frame: frame if frame.kind == "audio" else None)
     rig = make_rig(feed, [microphone()], profile="light", slate_after_s=1.0)
