@@ -26,7 +26,6 @@ from odeon_signaling.subscriptions import Subscriptions, Wish
 RESUME_WITHIN_S = 20.0
 """How long media outlives its stage connection: a gateway restarts in less."""
 _MODERATES = frozenset({"host", "assistant", "moderator"})
-_FATAL_LOSSES = frozenset({"ICE_FAILED", "CONSENT_EXPIRED", "DTLS_FAILED", "NEVER_CONNECTED"})
 _log = logger(__name__)
 
 
@@ -86,6 +85,7 @@ class Stage:
         """Take a participant in; one with the same identity is replaced."""
         self.remove(member.identity, "REPLACED")
         self.members[member.identity] = member
+        self._note("participant_joined", member, role=member.grant.role, admitted=member.admitted)
         if member.outbox is not None:
             if member.admitted:
                 self._subscribe_to_all(member)
@@ -110,6 +110,7 @@ class Stage:
     def detach(self, member: Member, outbox: Outbox | None) -> None:
         """A stage connection broke off: its media goes on for a while, waiting for the client."""
         if not member.gone and member.outbox is outbox:
+            self._note("stage_connection_broke", member)
             member.outbox = None
             member.detached_s = self._clock()
 
@@ -139,6 +140,7 @@ class Stage:
         if member.gone:
             return
         member.gone = True
+        self._note("participant_left", member, reason=reason or "LEFT")
         if self.members.get(member.identity) is member:
             del self.members[member.identity]
         for session in member.sessions:
@@ -401,13 +403,14 @@ class Stage:
             self._lost(member, event.session, event.reason or "")
 
     def _lost(self, member: Member, session: str, reason: str) -> None:
+        self._note("connection_lost", member, session=session, reason=reason)
         if session == member.subscribe:
             self._subscriptions.lost(member)
         else:
             member.publish = ""
         if member.whip or member.detached_s is not None:
             self.leave(member, reason or "SESSION_LOST")
-        elif reason in _FATAL_LOSSES:
+        elif reason != "CLIENT_CLOSED":
             # Half a stage is no stage: the client joins again with fresh connections.
             self.leave(member, "SESSION_LOST")
 
@@ -425,6 +428,10 @@ class Stage:
         )
         for member in self._listeners():
             member.send(speakers=message)
+
+    def _note(self, what: str, member: Member, **facts: object) -> None:
+        if not self.key.is_probe:  # every few seconds, and told by the prober itself
+            _log.info(what, event_key=str(self.key), identity=member.identity, **facts)
 
     # ---- who hears what
 
