@@ -61,7 +61,7 @@ class _Upstream(asyncio.DatagramProtocol):
         self.early: deque[bytes] = deque(maxlen=64)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
+        self.transport = cast("asyncio.DatagramTransport", transport)
         while self.early:
             self.transport.sendto(self.early.popleft())
 
@@ -105,7 +105,7 @@ class Relay(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The public socket is open."""
-        self._public = cast(asyncio.DatagramTransport, transport)
+        self._public = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A packet of a peer: pass it on from that peer's own socket."""

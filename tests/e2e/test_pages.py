@@ -1,0 +1,146 @@
+"""The pages in a real browser: a host goes live, a guest joins, the audience watches."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from odeon_testkit.chromium import chromium
+from odeon_testkit.product import Product
+from odeon_testkit.tenant import Api, publishing, until_playing
+from odeon_testkit.wait import until
+
+pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.timeout(180)]
+
+STEP_S = 45.0
+"""One step of a page on a busy machine; a healthy one takes a fraction."""
+_GLASS = "() => window.__odeon?.glass?.samples.length ?? 0"
+_PLAYED = "() => document.querySelector('video')?.currentTime ?? 0"
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    async with chromium() as context:
+        context.set_default_timeout(STEP_S * 1000)
+        yield context
+
+
+def watch_url(product: Product) -> str:
+    return product["watch_url"].replace("#", "?debug=1#")
+
+
+async def grows(page: Any, script: str, *, by: float) -> None:
+    """Return when what `script` tells has grown by so much."""
+    start = await page.evaluate(script)
+
+    async def grown() -> bool:
+        return bool(await page.evaluate(script) >= start + by)
+
+    await until(grown, timeout_s=STEP_S)
+
+
+async def test_the_audience_watches_with_rewind_then_instantly_and_back(
+    product: Product, browser: Any
+) -> None:
+    page = await browser.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    await page.goto(watch_url(product))
+
+    await grows(page, _GLASS, by=20)
+    for choice in ("choose-whep", "choose-hls"):
+        await page.get_by_test_id(choice).click()
+        await grows(page, _GLASS, by=20)
+
+    assert broken == []
+
+
+async def test_the_watch_page_speaks_chinese_when_asked(product: Product, browser: Any) -> None:
+    page = await browser.new_page()
+    await page.goto(watch_url(product))
+
+    await page.get_by_test_id("language").click()
+
+    await page.get_by_text("直播中").first.wait_for()
+    assert await page.evaluate("document.documentElement.lang") in ("zh", "zh-CN")
+
+
+async def test_a_viewer_goes_back_in_time_and_returns_to_live(
+    product: Product, browser: Any
+) -> None:
+    await until_playing(product["playlist_url"], segments=8, limit_s=60)
+    page = await browser.new_page()
+    await page.goto(watch_url(product))
+    await grows(page, _GLASS, by=10)
+
+    await page.evaluate("() => { document.querySelector('video').currentTime = 1 }")
+    await page.get_by_test_id("back-to-live").click()
+    await grows(page, _GLASS, by=10)
+
+    behind = await page.evaluate("window.__odeon.glass.samples.at(-1).latencyMs")
+    assert behind < 10_000, "back to live must leave the past"
+
+
+async def test_a_host_goes_live_and_the_audience_sees_it(api: Api, browser: Any) -> None:
+    body = await api.call("room.v1.RoomService/CreateEvent", event={"title": "Launch"})
+    links = body["links"]
+    studio, audience = await browser.new_page(), await browser.new_page()
+    await audience.goto(links["watchUrl"].replace("#", "?debug=1#"))
+    await audience.get_by_test_id("waiting-for-host").wait_for()
+
+    await studio.goto(links["studioUrl"])
+    await studio.get_by_test_id("display-name").fill("Ada")
+    await studio.get_by_test_id("go-live").click()
+    await studio.get_by_test_id("tile-own").wait_for()
+
+    await grows(audience, _PLAYED, by=3)
+    state = await api.call("room.v1.RoomService/GetEvent", name=body["event"]["name"])
+    assert state["event"]["state"] == "STATE_LIVE"
+
+    await studio.get_by_test_id("end-event").click()
+    confirm = studio.get_by_role("alertdialog").get_by_role("button").last
+    if await confirm.count():
+        await confirm.click()
+
+    async def ended() -> bool:
+        found = await api.call("room.v1.RoomService/GetEvent", name=body["event"]["name"])
+        return bool(found["event"]["state"] == "STATE_ENDED")
+
+    await until(ended, timeout_s=STEP_S)
+
+
+async def test_a_guest_waits_is_admitted_and_meets_the_host(api: Api, browser: Any) -> None:
+    event, links = await api.live_event(waitingRoom=True)
+    studio, guest = await browser.new_page(), await browser.new_page()
+    await studio.goto(links["studioUrl"])
+    await studio.get_by_test_id("go-live").click()
+    await studio.get_by_test_id("tile-own").wait_for()
+
+    await guest.goto(links["guestUrl"])
+    await guest.get_by_test_id("display-name").fill("Grace")
+    await guest.get_by_test_id("join").click()
+    await guest.get_by_test_id("waiting-room").wait_for()
+    await studio.get_by_test_id("admit").click()
+
+    await guest.get_by_test_id("tile-own").wait_for()
+    await studio.get_by_test_id("tile").first.wait_for()
+    for page in (studio, guest):
+        remote = page.locator('[data-testid="tile"] video').first
+        await remote.wait_for()
+        await grows(
+            page,
+            "() => document.querySelector('[data-testid=tile] video')?.currentTime ?? 0",
+            by=1,
+        )
+    await api.call("room.v1.RoomService/EndEvent", name=event)
+
+
+async def test_the_page_of_an_ended_event_plays_its_recording(api: Api, browser: Any) -> None:
+    event, links = await api.live_event()
+    async with publishing(links):
+        await until_playing(links["playlistUrl"], segments=3)
+    await api.call("room.v1.RoomService/EndEvent", name=event)
+
+    page = await browser.new_page()
+    await page.goto(links["watchUrl"].replace("#", "?debug=1#"))
+
+    await grows(page, _PLAYED, by=2)
