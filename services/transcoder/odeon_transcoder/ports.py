@@ -1,6 +1,6 @@
 """What the use cases need of the outside world; implemented in `adapters`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -129,6 +129,10 @@ class JobProcess(Protocol):
     def pid(self) -> int:
         """Process id."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+
     def send(self, command: messages.Command) -> None:
         """Send a command; one to a dead process is lost."""
 
@@ -175,10 +179,10 @@ class Tokens(Protocol):
 
 
 class Memory(Protocol):
-    """Remembers over a restart which jobs were running."""
+    """Remembers over a restart which jobs were running, with their ladders."""
 
-    def recall(self) -> list[str]:
-        """Names of jobs."""
+    def recall(self) -> dict[str, messages.Acquire | None]:
+        """Jobs by name."""
 
-    def keep(self, jobs: list[str]) -> None:
+    def keep(self, jobs: Mapping[str, messages.Acquire | None]) -> None:
         """Remember exactly these."""

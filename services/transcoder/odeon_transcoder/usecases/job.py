@@ -7,7 +7,7 @@ the end of the event, or a drain does.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -89,10 +89,22 @@ class _Stop:
 
 
 class JobRun:
-    """Runs one job to its end; `run` returns when nothing is left of it."""
+    """Runs one job to its end; `run` returns when nothing is left of it.
 
-    def __init__(self, assignment: Assignment, config: JobConfig, around: Surroundings) -> None:
+    `ladder` is what a predecessor wrote: renditions stay, and nothing has to be measured.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        config: JobConfig,
+        around: Surroundings,
+        *,
+        ladder: messages.Acquire | None = None,
+        on_ladder: Callable[[str, messages.Acquire], None] = lambda job, ladder: None,
+    ) -> None:
         self.assignment = assignment
+        self._on_ladder = on_ladder
         self.started_unix_s = time.time()
         self.status = messages.Status()
         self.restarts = 0
@@ -104,7 +116,7 @@ class JobRun:
         self._busy: set[str] = set()
         self._seen_s = time.monotonic()
         self._epoch = 0
-        self._ladder: messages.Acquire | None = None
+        self._ladder = ladder
         self._connection: StageConnection | None = None
         self._rejoin = asyncio.Event()
         self._stop = _Stop()
@@ -144,12 +156,9 @@ class JobRun:
     async def _drive(self) -> None:
         """One process after the other until the job ends."""
         while not self._stop.asked.is_set():
-            try:
-                process = await self._around.spares.take()
-            except Unreachable as error:
-                _log.error("no_process", error=str(error))
-                await self._pause(1.0)
-                continue
+            process = await self._take_process()
+            if process is None:
+                return
             try:
                 reason = await self._supervise(process)
             finally:
@@ -162,6 +171,17 @@ class JobRun:
                 self._stop.ask(Outcome.DONE, flush=False, detail=reason)
             else:
                 await self._after_crash(reason)
+
+    async def _take_process(self) -> JobProcess | None:
+        """The next warm process; None when the job has to stop before there is one."""
+        taking = asyncio.create_task(self._around.spares.take(), name="take-process")
+        asked = asyncio.create_task(self._stop.asked.wait(), name="stop-asked")
+        await asyncio.wait({taking, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if taking.done():
+            return taking.result()
+        taking.cancel()
+        return None
 
     async def _after_crash(self, reason: str) -> None:
         """Go on at once the first time, later with pauses, and give up when it keeps dying."""
@@ -299,6 +319,7 @@ class JobRun:
             else:
                 self._epoch, self._ladder = granted.epoch, ask
                 process.send(granted)
+                self._on_ladder(self.assignment.job, ask)
                 return
 
     async def _keep_epoch(self) -> None:

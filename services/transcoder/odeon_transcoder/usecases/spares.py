@@ -1,6 +1,7 @@
 """Warm processes that wait for a job or for the death of one."""
 
 import asyncio
+from collections import deque
 
 from odeon_runtime.logs import logger
 
@@ -11,40 +12,55 @@ _RETRY_S = 1.0
 
 
 class Spares:
-    """Keeps `count` processes warm. `refill` is an eternal task of the service."""
+    """Keeps `count` processes warm. `refill` is an eternal task of the service.
+
+    All processes are started there, one after the other: two that load their libraries at once on a
+    busy machine are both late.
+    """
 
     def __init__(self, processes: JobProcesses, count: int) -> None:
         self._processes = processes
         self._count = count
-        self._warm: list[JobProcess] = []
-        self._wanted = asyncio.Event()
-        self._wanted.set()
+        self._warm: deque[JobProcess] = deque()
+        self._takers = 0
+        self._changed = asyncio.Condition()
 
     @property
     def warm(self) -> int:
         """Processes that could take a job now."""
-        return len(self._warm)
+        return sum(process.alive for process in self._warm)
 
     async def take(self) -> JobProcess:
-        """A warm process at once, or a fresh one when none is left. Raises Unreachable."""
-        process = self._warm.pop() if self._warm else None
-        self._wanted.set()
-        return process if process is not None else await self._processes.start()
+        """A warm process, at once if there is one."""
+        async with self._changed:
+            self._takers += 1
+            self._changed.notify_all()
+            try:
+                await self._changed.wait_for(lambda: self.warm)
+                process = next(process for process in self._warm if process.alive)
+                self._warm.remove(process)
+            finally:
+                self._takers -= 1
+            self._changed.notify_all()
+            return process
 
     async def refill(self) -> None:
         """Keep the number of warm processes; for ever."""
         while True:
-            await self._wanted.wait()
-            if len(self._warm) >= self._count:
-                self._wanted.clear()
-                continue
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.warm < self._count + self._takers)
+                self._warm = deque(process for process in self._warm if process.alive)
             try:
-                self._warm.append(await self._processes.start())
+                process = await self._processes.start()
             except Unreachable as error:
-                _log.error("spare_did_not_start", error=str(error))
+                _log.error("process_did_not_start", error=str(error))
                 await asyncio.sleep(_RETRY_S)
+                continue
+            async with self._changed:
+                self._warm.append(process)
+                self._changed.notify_all()
 
     async def close(self) -> None:
         """End what waits."""
-        warm, self._warm = self._warm, []
+        warm, self._warm = self._warm, deque()
         await asyncio.gather(*(process.kill() for process in warm))
