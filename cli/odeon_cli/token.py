@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from odeon.auth.v1 import auth_pb2
 
+from odeon_cli.api import Api
 from odeon_cli.console import console, emit
 from odeon_cli.kinds import TokenKind
 from odeon_cli.target import Target
@@ -63,6 +64,14 @@ async def issue_token(target: Target, options: TokenOptions) -> None:
     notes = [f"session {answer.session_id}, good until {expires}", *addresses.values()]
     for note in notes:
         console().print(note, style="dim", markup=False, soft_wrap=True)
+
+
+async def publish_token(api: Api, event: str, *, name: str) -> str:
+    """A publish token for a publisher of its own."""
+    request = auth_pb2.IssueTokenRequest(
+        kind=auth_pb2.TOKEN_KIND_PUBLISH, event=f"events/{event}", display_name=name
+    )
+    return (await api.call(_ISSUE, request, auth_pb2.IssueTokenResponse)).token
 
 
 def _addresses(target: Target, kind: TokenKind, event: str, token: str) -> dict[str, str]:

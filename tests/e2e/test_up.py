@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -110,30 +109,33 @@ def times_ready(product: Product, name: str) -> int:
     return sum(text.count(word) for word in words)
 
 
-async def newest_part(playlist_url: str) -> str:
-    """Address of the newest part of the best rendition."""
+async def newest_parts(playlist_url: str) -> list[str]:
+    """The newest part of every rendition; a busy machine stops the larger ones."""
     async with httpx.AsyncClient(timeout=5) as http:
         main = (await http.get(playlist_url)).raise_for_status().text
-        name = next(line for line in main.splitlines() if line and not line.startswith("#"))
-        media = (await http.get(playlist_url.replace("main.m3u8", name))).raise_for_status().text
-    parts = [line for line in media.splitlines() if line.startswith("#EXT-X-PART:")]
-    return parts[-1]
+        names = [line for line in main.splitlines() if line and not line.startswith("#")]
+        urls = [playlist_url.replace("main.m3u8", name) for name in names]
+        medias = [(await http.get(url)).raise_for_status().text for url in urls]
+    parts = [
+        [line for line in media.splitlines() if line.startswith("#EXT-X-PART:")] for media in medias
+    ]
+    return [lines[-1] for lines in parts if lines]
 
 
 async def plays_on(product: Product) -> None:
     """New parts come through the edge."""
-    before = ""
+    before: list[str] = []
     seen = 0
 
     async def advanced() -> bool:
         nonlocal before, seen
         try:
-            newest = await newest_part(product["playlist_url"])
-        except (httpx.HTTPError, IndexError, StopIteration):
+            newest = await newest_parts(product["playlist_url"])
+        except httpx.HTTPError:
             return False
         seen += newest != before
         before = newest
-        return seen >= 4
+        return bool(newest) and seen >= 4
 
     await until(advanced, timeout_s=45)
 
@@ -165,6 +167,11 @@ async def test_each_process_may_be_killed_and_the_event_plays_on() -> None:
             assert product.process.returncode is None
 
 
+async def nothing_left(pids: Iterable[int], product: Product) -> bool:
+    """No process lives, and no port is held by the last thread of a dead one."""
+    return not alive(pids) and not open_ports(product.ready)
+
+
 async def none_alive(pids: Iterable[int]) -> bool:
     return not alive(pids)
 
@@ -177,11 +184,8 @@ async def test_nothing_is_left_of_a_deployment_that_ends(number: signal.Signals)
 
         product.process.send_signal(number)
         await product.process.wait()
-        died = time.monotonic()
 
-        await until(lambda: none_alive(everybody), timeout_s=5)
-        assert time.monotonic() - died < 5
-        assert open_ports(product.ready) == []
+        await until(lambda: nothing_left(everybody, product), timeout_s=5)
         if number is not signal.SIGKILL:
             assert not (product.data_dir / "state.json").exists()
 
@@ -196,8 +200,7 @@ async def test_a_second_signal_ends_everything_at_once() -> None:
         await asyncio.wait_for(product.process.wait(), 5)
         assert product.process.returncode == 130
 
-        await until(lambda: none_alive(everybody), timeout_s=5)
-        assert open_ports(product.ready) == []
+        await until(lambda: nothing_left(everybody, product), timeout_s=5)
 
 
 async def is_stopping(product: Product) -> bool:

@@ -13,6 +13,8 @@ from odeon_cli.publish.publisher import Publisher, Report, Source
 from odeon_cli.publish.whip import WebRtcHttp, local_address
 from odeon_cli.signals import Signals
 from odeon_cli.state import find_running
+from odeon_cli.target import Target
+from odeon_cli.token import publish_token
 
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
 
@@ -40,7 +42,7 @@ class PublishOptions:
 async def publish(options: PublishOptions) -> None:
     """Publish until the duration is over or a signal comes."""
     source = _source(options)
-    url, token, ca_file = _target(options)
+    url, token, ca_file = await _target(options)
     bind_host = local_address(url)
     if not options.as_json:
         console().print(f"publishing {source.description}", markup=False)
@@ -103,19 +105,23 @@ def parse_size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _target(options: PublishOptions) -> tuple[str, str, str]:
+async def _target(options: PublishOptions) -> tuple[str, str, str]:
     if options.url:
         if not options.token:
             hint = "`odeon token publish EVENT` makes one; pass it as ODEON_PUBLISH_TOKEN"
             raise CliError("--url needs a publish token", hint=hint)
         return options.url, options.token, options.ca_file
     running = find_running(options.data_dir)
-    if not running.whip_url:
+    if not running.event:
         raise CliError(
             "the running deployment has no demo event",
             hint="make one with `odeon events create`, then use --url and --token",
         )
-    return running.whip_url, running.whip_token, running.ca_file
+    # A token of its own: two publishers with one token would replace each other for ever.
+    target = Target(running.gateway, running.api_key, ca_file=running.ca_file)
+    async with target.api() as api:
+        token = await publish_token(api, running.event, name=options.title)
+    return running.whip_url, token, running.ca_file
 
 
 def _status_reporter(status: Status) -> Callable[[Report], None]:

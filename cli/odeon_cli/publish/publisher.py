@@ -19,6 +19,8 @@ _CONNECT_TIMEOUT_S = 15.0
 _POLL_MS = 200
 _RETRY_FIRST_S = 0.25
 _RETRY_MAX_S = 4.0
+_HELD_S = 10.0
+_SILENCE_S = 4.0
 
 
 class Source(Protocol):
@@ -124,8 +126,12 @@ class Publisher:
         delay = 0.0
         while not self._sender.stop.is_set():
             try:
-                await self._one_session()
-                delay = _RETRY_FIRST_S
+                lived_s = await self._one_session()
+                # One that is thrown out at once (somebody else uses the token) asks ever later.
+                held = lived_s >= _HELD_S
+                delay = (
+                    _RETRY_FIRST_S if held else min(_RETRY_MAX_S, max(_RETRY_FIRST_S, delay * 2))
+                )
             except Away:
                 if self._reconnects == 0 and delay == 0.0:
                     raise
@@ -133,10 +139,15 @@ class Publisher:
             self._reconnects += 1
             await asyncio.sleep(delay)
 
-    async def _one_session(self) -> None:
-        """Connect, stay until the connection is lost; raises Away and Refused."""
+    async def _one_session(self) -> float:
+        """Connect, stay until the connection is lost; how long that was, in seconds.
+
+        Raises:
+            Away, Refused: there was no connection.
+        """
         from odeon_media import Client
 
+        began = time.monotonic()
         client = Client(self._bind_host)
         session: Session | None = None
         try:
@@ -149,6 +160,7 @@ class Publisher:
             client.set_answer(session.answer)
             self._client = client
             await self._serve(client)
+            return time.monotonic() - began
         finally:
             self._client = None
             self._sender.disconnect()
@@ -158,6 +170,7 @@ class Publisher:
 
     async def _serve(self, client: "Client") -> None:
         deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+        silence = _Silence()
         while not self._sender.stop.is_set():
             for event in await asyncio.to_thread(client.poll_events, _POLL_MS):
                 if event.kind == "connected":
@@ -172,10 +185,12 @@ class Publisher:
                     "the media connection was not made",
                     hint="UDP may be blocked between this machine and the signaling node",
                 )
+            if client.connected and silence.lasts(client.stats().packets_in):
+                return
 
     def _connected(self, client: "Client") -> None:
         mids = {m.kind: m.mid for m in client.medias()}
-        self._sender.connect(client, mids.get("video"), mids.get("audio"))
+        self._sender.connect(_Wire(client), mids.get("video"), mids.get("audio"))
         self._on_report(self.report())
         if self._duration_s is not None and self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time() + self._duration_s)
@@ -190,10 +205,10 @@ class Publisher:
         """Where it stands; intervals count from the last report."""
         now, sent = time.monotonic(), self._sender.sent
         client = self._client
-        stats = client.stats() if client is not None else None
+        stats = client.stats() if client is not None and client.connected else None
         report = Report(
             seconds=now - self._began,
-            connected=stats is not None and stats.connected,
+            connected=stats is not None,
             sent=sent,
             since=sent.minus(self._last),
             interval_s=now - self._last_at,
@@ -203,6 +218,53 @@ class Publisher:
         )
         self._last, self._last_at = sent, now
         return report
+
+
+class _Silence:
+    """Notices a node that is gone: it sends feedback all the time, ICE gives up only after 30 s."""
+
+    def __init__(self) -> None:
+        self._packets = -1
+        self._since = time.monotonic()
+
+    def lasts(self, packets: int) -> bool:
+        """Whether the counter of received packets has stood still for too long."""
+        now = time.monotonic()
+        if packets != self._packets:
+            self._packets, self._since = packets, now
+        return now - self._since > _SILENCE_S
+
+
+class _Wire:
+    """The client as the sender uses it: once closed it takes nothing, and that is no error."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def send(
+        self,
+        mid: str,
+        payload: bytes,
+        *,
+        rtp_time: int,
+        capture_time_us: int | None = None,
+        rid: str | None = None,
+        audio_level: int | None = None,
+    ) -> bool:
+        """Send one encoded frame; False when not connected."""
+        from odeon_media import StateError
+
+        try:
+            return self._client.send(
+                mid,
+                payload,
+                rtp_time=rtp_time,
+                capture_time_us=capture_time_us,
+                rid=rid,
+                audio_level=audio_level,
+            )
+        except StateError:
+            return False
 
 
 def _join(threads: Sequence[threading.Thread]) -> None:

@@ -11,6 +11,7 @@ from odeon.room.v1 import room_pb2
 
 from odeon_cli.api import Api, ApiError, tls_context
 from odeon_cli.console import CliError
+from odeon_cli.token import publish_token
 
 _EVENT_IDS = ("demo", *(f"demo-{n}" for n in range(2, 1000)))
 _ROOM = "odeon.room.v1.RoomService"
@@ -24,6 +25,8 @@ class Demo:
 
     event: str
     links: room_pb2.EventLinks
+    card_token: str
+    """Publish token of the test card; the one in the links is for the user's own encoder."""
 
     def note(self, title: str) -> dict[str, str]:
         """What the home page is told."""
@@ -47,7 +50,8 @@ async def create_demo(api: Api, title: str) -> Demo:
             continue
         start = room_pb2.StartEventRequest(name=created.event.name)
         await api.call(f"{_ROOM}/StartEvent", start, room_pb2.StartEventResponse)
-        return Demo(event_id, created.links)
+        token = await publish_token(api, event_id, name="Test card")
+        return Demo(event_id, created.links, token)
     raise CliError("too many demo events", hint="use a fresh --data-dir")
 
 

@@ -171,7 +171,7 @@ def _publisher(options: UpOptions, layout: plan.Layout, demo: demos.Demo) -> Pro
     env = {
         # In the environment, not among the arguments, which every user of the machine can list.
         "ODEON_PUBLISH_URL": demo.links.whip_url,
-        "ODEON_PUBLISH_TOKEN": demo.links.whip_token,
+        "ODEON_PUBLISH_TOKEN": demo.card_token,
         "ODEON_CA_FILE": str(layout.tls.authority) if layout.tls else "",
     }
     return ProcessSpec(name="publisher", argv=tuple(argv), env=env, tether=True, grace_s=3.0)
