@@ -1,6 +1,7 @@
 """The test card says what it was told to say, through x264 and scaling too."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -115,3 +116,13 @@ def _through_x264(frames: list[av.VideoFrame], bit_rate: int) -> list[av.VideoFr
         for packet in encoder.encode(frame):
             pictures.extend(decoder.decode(packet))
     return pictures + list(decoder.decode(None))
+
+
+def test_the_picture_that_the_browsers_reader_is_tested_with_is_a_card() -> None:
+    path = Path(__file__).parents[4] / "web/sdk/tests/support/card-160x90.luma"
+    luma = np.frombuffer(path.read_bytes(), np.uint8).reshape(90, 160)
+
+    reading = read_luma(luma)
+
+    assert reading is not None and reading.flash_seen
+    assert (reading.unix_ms, reading.counter) == (1_795_363_836_112, 15)

@@ -15,7 +15,7 @@ from odeon_transcoder.domain.cuts import (
     audio_start_samples,
     video_start_ticks,
 )
-from odeon_transcoder.domain.ladder import Ladder, Size
+from odeon_transcoder.domain.ladder import Ladder, Rung, Size
 from odeon_transcoder.domain.overload import OverloadGuard
 from odeon_transcoder.pipeline.encode import (
     AudioEncoder,
@@ -112,33 +112,8 @@ class Outputs:
         self._events = UploadEvents(self._acknowledged, on_lost, on_unauthorised)
         self._uploaders: list[TrackUploader] = []
         self._next_slot = 0
-        cuts = VideoCuts(ladder.frame_rate)
-        self.video = [
-            VideoEncoder(
-                rung,
-                cuts,
-                stream,
-                self._packager(
-                    rung.track,
-                    stream,
-                    cuts,
-                    cuts.frame_ticks,
-                    video_start_ticks(grant.next_event_time_s),
-                ),
-                on_failed=lambda error: on_lost("BROKEN"),
-            )
-            for rung, stream in encoders.video
-        ]
-        self.audio = AudioEncoder(
-            encoders.audio,
-            self._packager(
-                ladder.audio.track,
-                encoders.audio,
-                AudioCuts(),
-                AAC_FRAME_SAMPLES,
-                audio_start_samples(grant.next_event_time_s),
-            ),
-        )
+        self.video = [self._video(rung, stream) for rung, stream in encoders.video]
+        self.audio = self._audio(encoders.audio)
 
     def push_picture(
         self, slot: int, frame: av.VideoFrame | None, capture_s: float | None, due_s: float
@@ -199,6 +174,21 @@ class Outputs:
         # Every one is closed, whatever the ones before it said.
         arrived = [u.close(max(0.1, deadline - time.monotonic())) for u in self._uploaders]
         return all(arrived)
+
+    def _video(self, rung: Rung, stream: av.VideoStream) -> VideoEncoder:
+        cuts = VideoCuts(self.ladder.frame_rate)
+        start = video_start_ticks(self.grant.next_event_time_s)
+        packager = self._packager(rung.track, stream, cuts, cuts.frame_ticks, start)
+        return VideoEncoder(
+            rung, cuts, stream, packager, on_failed=lambda error: self._on_lost("BROKEN")
+        )
+
+    def _audio(self, stream: av.AudioStream) -> AudioEncoder:
+        start = audio_start_samples(self.grant.next_event_time_s)
+        track = self.ladder.audio.track
+        return AudioEncoder(
+            stream, self._packager(track, stream, AudioCuts(), AAC_FRAME_SAMPLES, start)
+        )
 
     def _packager(
         self,
