@@ -33,7 +33,7 @@ impl NodeConfig {
             max_subscriptions_per_session: 64,
             connect_timeout: Duration::from_secs(15),
             consent_timeout: Duration::from_secs(30),
-            initial_estimate_bps: 1_500_000,
+            initial_estimate_bps: 4_000_000,
         }
     }
 }

@@ -122,6 +122,7 @@ pub(crate) struct Session {
     pub(crate) twcc_bps: Option<u64>,
     pub(crate) remb: Option<(u64, Instant)>,
     pub(crate) desired_bps: u64,
+    pub(crate) minimum_bps: u64,
     pub(crate) rtt: Option<Duration>,
     pub(crate) loss: Option<f32>,
     pub(crate) packets_in: u64,

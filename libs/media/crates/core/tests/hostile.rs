@@ -161,7 +161,7 @@ fn mutated_offers_never_panic() {
     let options = odeon_media_core::client::OfferOptions::receive_all();
     let offer = world.peers[peer].core.create_offer(world.now, &options).unwrap().into_bytes();
     let mut dice = Dice(99);
-    for round in 0..400 {
+    for round in 0..1_500 {
         let mut bytes = offer.clone();
         for _ in 0..1 + dice.next() % 8 {
             let at = dice.next() as usize % bytes.len();

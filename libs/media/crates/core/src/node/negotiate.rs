@@ -334,6 +334,7 @@ impl Sfu {
             twcc_bps: None,
             remb: None,
             desired_bps: 0,
+            minimum_bps: 0,
             rtt: None,
             loss: None,
             packets_in: 0,

@@ -123,7 +123,7 @@ impl Sfu {
         } else {
             self.fitting_targets(session, now)
         };
-        let desired = self.desired_bps(session, now);
+        let (desired, minimum) = self.ambitions(session, now);
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
@@ -142,9 +142,10 @@ impl Sfu {
                 _ => {}
             }
         }
-        if session.desired_bps.abs_diff(desired) > desired / 10 {
-            session.desired_bps = desired;
-            session.rtc.bwe().set_bitrate(Bitrate::from(0), Bitrate::from(desired));
+        let moved = |known: u64, wanted: u64| known.abs_diff(wanted) > wanted / 10;
+        if moved(session.desired_bps, desired) || moved(session.minimum_bps, minimum) {
+            (session.desired_bps, session.minimum_bps) = (desired, minimum);
+            session.rtc.bwe().set_bitrate(Bitrate::from(minimum), Bitrate::from(desired));
         }
         let can_send = session.can_send();
         for (track, layer) in wanted.into_iter().filter(|_| can_send) {
@@ -185,7 +186,7 @@ impl Sfu {
                 targets.push((index, only_layer(track)));
                 continue;
             }
-            let layers = capped(track, slot.wanted_layer.as_deref(), now);
+            let layers = undominated(track, capped(track, slot.wanted_layer.as_deref(), now));
             if layers.is_empty() {
                 targets.push((index, slot.target_layer.or(only_layer(track))));
                 continue;
@@ -206,16 +207,26 @@ impl Sfu {
         targets
     }
 
-    /// What the session would take if it could: the highest allowed layer of everything.
-    fn desired_bps(&self, session: &Session, now: Instant) -> u64 {
-        let sum: u64 = self
-            .subscribed(session)
-            .map(|(_, slot, track)| {
-                let layers = capped(track, slot.wanted_layer.as_deref(), now);
-                layers.last().map_or(0, |&layer| track.layers[layer].rate.bps())
-            })
-            .sum();
-        sum * 3 / 2
+    /// What the session would take if it could (the best of everything), and what the next step up of
+    /// any picture needs: padding fills the path up to that, so that the estimate can tell whether
+    /// it bears it.
+    fn ambitions(&self, session: &Session, now: Instant) -> (u64, u64) {
+        let (mut current, mut best, mut step) = (0, 0, 0);
+        for (_, slot, track) in self.subscribed(session) {
+            let bps = |layer: usize| track.layers.get(layer).map_or(0, |layer| layer.rate.bps());
+            let layers = undominated(track, capped(track, slot.wanted_layer.as_deref(), now));
+            let now_bps = slot.target_layer.map_or(0, bps);
+            let above = layers.iter().map(|&layer| bps(layer)).find(|&other| other > now_bps);
+            current += now_bps;
+            best += layers.last().map_or(now_bps, |&layer| bps(layer));
+            step = match (step, above.map_or(0, |other| other - now_bps)) {
+                (0, other) => other,
+                (least, 0) => least,
+                (least, other) => least.min(other),
+            };
+        }
+        let minimum = if step == 0 { 0 } else { (current + step) * 5 / 4 };
+        (best * 3 / 2, minimum)
     }
 
     fn rank_speakers(&mut self, now: Instant) {
@@ -280,4 +291,22 @@ fn capped(track: &Track, wanted: Option<&str>, now: Instant) -> Vec<usize> {
         layers.truncate(position + 1);
     }
     layers
+}
+
+/// Without the layers that cost at least as much as a higher one: a publisher may name its layers
+/// wrongly, or send one of them thinner than the one below.
+fn undominated(track: &Track, layers: Vec<usize>) -> Vec<usize> {
+    let mut least = u64::MAX;
+    let mut kept: Vec<usize> = layers
+        .into_iter()
+        .rev()
+        .filter(|&layer| {
+            let bps = track.layers[layer].rate.bps();
+            let useful = bps < least || least == u64::MAX;
+            least = least.min(bps);
+            useful
+        })
+        .collect();
+    kept.reverse();
+    kept
 }
