@@ -75,7 +75,7 @@ async def stub() -> AsyncIterator[auth_pb2_grpc.AuthServiceStub]:
     trust.set_keys(json.dumps({"keys": [KEY.as_dict(private=False)]}))
     register = (
         auth_pb2_grpc.add_AuthServiceServicer_to_server,
-        Servicer(),
+        Servicer(),  # type: ignore[abstract]
         auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
     )
     server = GrpcServer(

@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -49,10 +50,10 @@ def verifier(store: TrustStore) -> Verifier:
     return Verifier(store, clock=lambda: NOW + 1)
 
 
-def raw(header: dict[str, object], payload: object, key: ECKey = KEY) -> str:
+def raw(header: Mapping[str, object], payload: object, key: ECKey = KEY) -> str:
     body = json.dumps(payload).encode()
     registry = jws.JWSRegistry(algorithms=["ES256"], strict_check_header=False)
-    return jws.serialize_compact(header, body, key, registry=registry)
+    return jws.serialize_compact(dict(header), body, key, registry=registry)
 
 
 def test_a_good_token_tells_who_calls_and_what_they_may(verifier: Verifier) -> None:
