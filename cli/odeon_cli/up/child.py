@@ -30,6 +30,11 @@ _TETHER = (
 )
 
 
+def _die_with_us() -> str:
+    """As the first process of a container we need no help: the kernel ends all with us."""
+    return "0" if os.getpid() == 1 else "1"
+
+
 class State(Enum):
     """What a child is doing, as people see it."""
 
@@ -163,7 +168,7 @@ class Child:
         self._set(State.STARTING)
         process = await asyncio.create_subprocess_exec(
             *self._argv(),
-            env={**os.environ, **self.spec.env, "ODEON_DIE_WITH_PARENT": "1"},
+            env={**os.environ, **self.spec.env, "ODEON_DIE_WITH_PARENT": _die_with_us()},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

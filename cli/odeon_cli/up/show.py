@@ -1,7 +1,12 @@
 """What people see while a deployment starts and runs: one row per process, then the addresses."""
 
+import shutil
+import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -136,45 +141,74 @@ def _why(code: int | None) -> str:
 def show_running(running: Running, seconds: float) -> None:
     """The addresses, and what to do with them."""
     out = Console(highlight=False)
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("gateway", running.gateway)
-    table.add_row("gRPC", running.grpc)
+    table = _rows()
+    table.add_row("pages", _link(running.gateway))
+    if running.event:
+        table.add_row("", _link(running.watch_url), "the audience")
+        table.add_row("", _link(running.studio_url), "the host")
+        table.add_row("playlist", _link(running.playlist_url), "through edge 1")
     for index, edge in enumerate(running.edges, 1):
         table.add_row(f"edge {index}", edge)
+    table.add_row("gRPC", running.grpc)
     table.add_row("API key", running.api_key)
-    table.add_row("data, logs", running.data_dir)
+    table.add_row(
+        "data, logs", running.data_dir, "" if not running.event else "full links: links.txt"
+    )
     if running.ca_file:
-        table.add_row("authority", f"{running.ca_file} (trust it once in your browser)")
-    if running.event:
-        table.add_row("", "")
-        table.add_row("watch", _link(running.watch_url))
-        table.add_row("studio", _link(running.studio_url))
-        table.add_row("playlist", _link(running.playlist_url))
+        table.add_row("authority", running.ca_file, "trust it once in your browser")
     out.print(Panel(table, title=f"Odeon runs (ready in {seconds:.1f} s)", title_align="left"))
     if running.event:
-        _show_next_steps(out, running)
+        out.print(Panel(_next_steps(running), title="Next steps", title_align="left"))
     out.print("[dim]Ctrl-C stops everything.[/]")
 
 
-def _show_next_steps(out: Console, running: Running) -> None:
-    steps = Table(box=None, show_header=False, padding=(0, 1))
-    steps.add_column(style="bold", no_wrap=True)
-    steps.add_column(overflow="fold")
-    steps.add_row("browser", "open the studio link, allow the camera, go live")
-    steps.add_row("OBS", f"Settings > Stream > WHIP, server {running.whip_url}")
-    steps.add_row("", f"bearer token {running.whip_token}")
+def links_text(running: Running) -> str:
+    """Every link and token of the demo event, a paragraph each, to copy from."""
+    names = ("watch_url", "studio_url", "guest_url", "playlist_url", "whep_url", "whip_url")
+    pairs = [(name, getattr(running, name)) for name in (*names, "whip_token")]
+    return "\n".join(f"{name.replace('_', ' ')}:\n{value}\n" for name, value in pairs)
+
+
+def _next_steps(running: Running) -> Table:
+    odeon = command_name()
+    token = f"{odeon} token publish {running.event}"
+    steps = _rows()
+    steps.add_row("browser", "open the host's page, allow the camera, go live")
+    steps.add_row("OBS", f"Settings, Stream, WHIP; server {running.whip_url}")
+    steps.add_row("", f"bearer token: `{token}` prints one")
     steps.add_row(
         "FFmpeg 8",
-        "ffmpeg -re -i FILE -c:v libx264 -bf 0 -g 60 -tune zerolatency -c:a libopus "
-        f"-f whip -authorization {running.whip_token} {running.whip_url}",
+        "ffmpeg -re -i FILE -c:v libx264 -tune zerolatency -bf 0 -g 60 -c:a libopus -f whip "
+        f'-authorization "$({token})" {running.whip_url}',
     )
-    steps.add_row(
-        "here", "odeon publish FILE · odeon watch · odeon events list · odeon token --help"
-    )
-    out.print(Panel(steps, title="Next steps", title_align="left"))
+    steps.add_row("a file", f"{odeon} publish FILE")
+    steps.add_row("measure", f"{odeon} watch, {odeon} watch --whep")
+    return steps
+
+
+def command_name() -> str:
+    """How to call this program from where the user is."""
+    if shutil.which("odeon"):
+        return "odeon"
+    program = Path(sys.executable).with_name("odeon")
+    with suppress(ValueError):
+        return str(program.relative_to(Path.cwd()))
+    return str(program)
+
+
+def _rows() -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(style="dim")
+    return table
 
 
 def _link(url: str) -> Text:
-    return Text(url, style=f"link {url}")
+    """A link whose label leaves the tokens out; terminals open the whole of it."""
+    parts = urlsplit(url)
+    path = parts.path
+    if path.startswith("/t/"):
+        path = "/t/…/" + path[3:].partition("/")[2]
+    label = f"{parts.scheme}://{parts.netloc}{path}" + ("#…" if parts.fragment else "")
+    return Text(label, style=f"link {url}")
