@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from odeon_loadtest.main import app as loadtest_app
 from typer.core import TyperGroup
 
 from odeon_cli.console import CliError, show_error
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 events_app = typer.Typer(help="Events of a deployment.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
+app.add_typer(loadtest_app, name="loadtest")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DataDir = Annotated[

@@ -1,4 +1,4 @@
-import type { OdeonError, Traceparent } from "@odeon/sdk";
+import type { OdeonError, Span, Traceparent } from "@odeon/sdk";
 import { WhepPlayer, type WhepState } from "@odeon/sdk/whep";
 import { type RefObject, useEffect, useRef, useState } from "react";
 import { loadTracer } from "../../lib/config";
@@ -56,8 +56,13 @@ export function useWhep({ video, url, token }: WhepInput): WhepStatus {
       });
       player = own;
       expose("player", own);
-      own.on("state", (state) => update({ state }));
+      let frame: Span | undefined;
+      own.on("state", (state) => {
+        if (state === "playing") frame ??= span.child("first_frame");
+        update({ state });
+      });
       own.on("firstframe", () => {
+        (frame ?? span.child("first_frame")).end();
         span.end();
         mark("first-frame");
         update({ firstFrame: true });
