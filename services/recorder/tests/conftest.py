@@ -1,6 +1,6 @@
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,12 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.rpc import error_details_pb2
 from odeon.recorder.v1 import recorder_pb2_grpc
 from odeon_recorder.__main__ import start
 from odeon_recorder.adapters.disk import Disk
 from odeon_recorder.settings import RecorderSettings
+from odeon_runtime.status import error_info
 from odeon_testkit.issuer import SERVICE_SECRET, Issuer, auth_server
 from odeon_testkit.llhls_owner import Owner
 
@@ -31,6 +33,16 @@ class Running:
 
     def as_tenant(self, tenant: str = "acme") -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self.issuer.api_token(tenant=tenant)}"),)
+
+
+RecorderAt = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+def info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    """The ErrorInfo that a refused call must carry."""
+    info = error_info(error)
+    assert info is not None
+    return info
 
 
 @asynccontextmanager
@@ -61,7 +73,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def recorder_at(issuer: Issuer) -> Any:
+def recorder_at(issuer: Issuer) -> RecorderAt:
     """Starts a recorder on a folder: `async with recorder_at(folder, setting=…)`."""
     return lambda folder, **settings: recorder_on(folder, issuer, **settings)
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from odeon_recorder.__main__ import start
@@ -51,7 +52,7 @@ class CrashingDisk(Disk):
         super()._rename(old, new)
 
 
-async def serve(order: dict, ready: int) -> None:
+async def serve(order: dict[str, Any], ready: int) -> None:
     disk = CrashingDisk(order["crash_at"], torn=order["torn"])
     async with start(RecorderSettings(data_dir=Path(order["data_dir"])), disk) as addresses:
         os.write(ready, json.dumps(addresses).encode() + b"\n")

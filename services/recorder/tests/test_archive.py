@@ -13,9 +13,10 @@ import pytest
 from odeon.recorder.v1 import recorder_pb2
 from odeon_recorder.usecases import archiving
 from odeon_recorder.usecases import recorder as registry
-from odeon_runtime.status import error_info
 from odeon_testkit.llhls import LiveChecker, errors
-from odeon_testkit.llhls_owner import audio, video
+from odeon_testkit.llhls_owner import Owner, audio, video
+
+from .conftest import RecorderAt, Running, info_of
 
 INDEX = "/acme/launch/v720/index.m3u8"
 
@@ -39,7 +40,7 @@ def manifest(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-async def record(running: Any, segments: int) -> Any:
+async def record(running: Running, segments: int) -> Owner:
     owner = running.owner()
     await owner.acquire([video(), audio()])
     for msn in range(segments):
@@ -51,7 +52,7 @@ async def record(running: Any, segments: int) -> Any:
 
 
 async def test_an_ended_event_leaves_the_disk_and_plays_on_from_the_archive(
-    tmp_path: Path, recorder_at
+    tmp_path: Path, recorder_at: RecorderAt
 ) -> None:
     spool = tmp_path / "recorder" / "spool" / "acme" / "launch"
     async with recorder_at(tmp_path, spool_keep_s=0) as running:
@@ -78,7 +79,9 @@ async def test_an_ended_event_leaves_the_disk_and_plays_on_from_the_archive(
     assert [t.name for t in listed.timelines] == ["timelines/launch"]
 
 
-async def test_the_manifest_has_checksums_of_all_segments(tmp_path: Path, recorder_at) -> None:
+async def test_the_manifest_has_checksums_of_all_segments(
+    tmp_path: Path, recorder_at: RecorderAt
+) -> None:
     async with recorder_at(tmp_path) as running:
         owner = await record(running, 3)
         await owner.end()
@@ -95,7 +98,7 @@ async def test_the_manifest_has_checksums_of_all_segments(tmp_path: Path, record
 
 
 async def test_while_object_storage_is_away_the_event_goes_on_and_catches_up(
-    tmp_path: Path, recorder_at
+    tmp_path: Path, recorder_at: RecorderAt
 ) -> None:
     archive, aside = tmp_path / "recorder" / "archive", tmp_path / "aside"
     async with recorder_at(tmp_path) as running:
@@ -112,7 +115,7 @@ async def test_while_object_storage_is_away_the_event_goes_on_and_catches_up(
 
 
 async def test_a_restart_goes_on_from_a_checkpoint_with_the_same_playlist(
-    tmp_path: Path, recorder_at
+    tmp_path: Path, recorder_at: RecorderAt
 ) -> None:
     spool = tmp_path / "recorder" / "spool" / "acme" / "launch"
     checker = LiveChecker()
@@ -137,7 +140,7 @@ async def test_a_restart_goes_on_from_a_checkpoint_with_the_same_playlist(
 
 
 async def test_a_live_event_moves_to_a_recorder_with_an_empty_disk(
-    tmp_path: Path, recorder_at
+    tmp_path: Path, recorder_at: RecorderAt
 ) -> None:
     shared = (tmp_path / "shared").as_uri()
     manifest_path = tmp_path / "shared" / "acme" / "launch" / "manifest.json"
@@ -166,7 +169,9 @@ async def test_a_live_event_moves_to_a_recorder_with_an_empty_disk(
     assert old == b"".join(owner.stored[("v720", 2, p)] for p in range(6))
 
 
-async def test_a_deleted_timeline_is_gone_everywhere(tmp_path: Path, recorder_at) -> None:
+async def test_a_deleted_timeline_is_gone_everywhere(
+    tmp_path: Path, recorder_at: RecorderAt
+) -> None:
     request = recorder_pb2.DeleteTimelineRequest(name="timelines/launch")
     async with recorder_at(tmp_path) as running:
         owner = await record(running, 2)
@@ -178,14 +183,14 @@ async def test_a_deleted_timeline_is_gone_everywhere(tmp_path: Path, recorder_at
         await running.stub.DeleteTimeline(request, metadata=running.as_tenant())
         gone = await running.http.get(INDEX)
 
-    assert error_info(live.value).reason == "TIMELINE_LIVE"
-    assert error_info(foreign.value).reason == "TIMELINE_NOT_FOUND"
+    assert info_of(live.value).reason == "TIMELINE_LIVE"
+    assert info_of(foreign.value).reason == "TIMELINE_NOT_FOUND"
     assert gone.status_code == 404
     assert not list((tmp_path / "recorder").rglob("*.m4s"))
 
 
 async def test_expired_recordings_are_deleted(
-    tmp_path: Path, recorder_at, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, recorder_at: RecorderAt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "RETENTION_EVERY_S", 0.1)
     async with recorder_at(tmp_path, retention_days=1e-7) as running:
@@ -196,7 +201,9 @@ async def test_expired_recordings_are_deleted(
         assert (await running.http.get(INDEX)).status_code == 404
 
 
-async def test_a_full_disk_refuses_new_timelines_first(tmp_path: Path, recorder_at) -> None:
+async def test_a_full_disk_refuses_new_timelines_first(
+    tmp_path: Path, recorder_at: RecorderAt
+) -> None:
     async with recorder_at(tmp_path) as running:
         owner = await record(running, 1)
     async with recorder_at(tmp_path, min_free_bytes=2**62) as running:
@@ -205,5 +212,5 @@ async def test_a_full_disk_refuses_new_timelines_first(tmp_path: Path, recorder_
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await newcomer.acquire([video()])
 
-        assert error_info(refused.value).reason == "DISK_FULL"
+        assert info_of(refused.value).reason == "DISK_FULL"
         assert (await owner.put("v720", 1, 0)).status_code == 201

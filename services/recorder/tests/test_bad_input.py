@@ -3,24 +3,26 @@
 import asyncio
 
 import grpc
+import httpx
 import pytest
-from odeon_runtime.status import error_info
-from odeon_testkit.llhls_owner import AUDIO_PART_S, audio, video
+from odeon_testkit.llhls_owner import AUDIO_PART_S, Owner, audio, video
+
+from .conftest import Running, info_of
 
 
 @pytest.fixture
-async def owner(recorder):
+async def owner(recorder: Running) -> Owner:
     owner = recorder.owner()
     await owner.acquire([video(), audio()])
     await owner.put_segment("v720", 0)
     return owner
 
 
-def reason(answer) -> tuple[int, str]:
+def reason(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["reason"]
 
 
-async def test_the_same_part_again_is_fine_and_another_one_is_a_conflict(owner) -> None:
+async def test_the_same_part_again_is_fine_and_another_one_is_a_conflict(owner: Owner) -> None:
     assert (await owner.put("v720", 0, 3)).status_code == 200
     assert (await owner.put("v720", 1, 0)).status_code == 201
     assert (await owner.put("v720", 1, 0)).status_code == 200
@@ -29,7 +31,7 @@ async def test_the_same_part_again_is_fine_and_another_one_is_a_conflict(owner) 
     assert reason(await owner.put_init("v720", b"other")) == (409, "PART_CONFLICT")
 
 
-async def test_an_old_epoch_is_fenced_off(recorder, owner) -> None:
+async def test_an_old_epoch_is_fenced_off(recorder: Running, owner: Owner) -> None:
     successor = recorder.owner()
     await successor.acquire([video(), audio()])
 
@@ -39,11 +41,11 @@ async def test_an_old_epoch_is_fenced_off(recorder, owner) -> None:
     assert reason(await owner.put_init("v720")) == (412, "TIMELINE_FENCED")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await owner.heartbeat()
-    assert error_info(refused.value).reason == "TIMELINE_FENCED"
+    assert info_of(refused.value).reason == "TIMELINE_FENCED"
     assert (await successor.put("v720", 1, 0)).status_code == 201
 
 
-async def test_parts_out_of_order_are_refused_and_told_what_is_due(owner) -> None:
+async def test_parts_out_of_order_are_refused_and_told_what_is_due(owner: Owner) -> None:
     skipped = await owner.put("v720", 1, 1)
     ahead = await owner.put("v720", 2, 0)
     closed = await owner.put("v720", 0, 6)
@@ -73,14 +75,16 @@ async def test_parts_out_of_order_are_refused_and_told_what_is_due(owner) -> Non
         ({"Odeon-Capture": "now"}, "INVALID_ARGUMENT"),
     ],
 )
-async def test_garbage_headers_are_refused(owner, headers, expected) -> None:
+async def test_garbage_headers_are_refused(
+    owner: Owner, headers: dict[str, str], expected: str
+) -> None:
     answer = await owner.put("v720", 1, 0, headers=headers)
 
     assert reason(answer) == (400, expected)
     assert (await owner.put("v720", 1, 0)).status_code == 201
 
 
-async def test_garbage_sizes_and_paths_are_refused(recorder, owner) -> None:
+async def test_garbage_sizes_and_paths_are_refused(recorder: Running, owner: Owner) -> None:
     limit = recorder.settings.max_part_bytes
 
     assert reason(await owner.put("v720", 1, 0, data=b"")) == (400, "INVALID_ARGUMENT")
@@ -92,7 +96,7 @@ async def test_garbage_sizes_and_paths_are_refused(recorder, owner) -> None:
     assert reason(await owner.put("v480", 0, 0)) == (404, "TRACK_UNKNOWN")
 
 
-async def test_only_services_may_put_parts(recorder, owner) -> None:
+async def test_only_services_may_put_parts(recorder: Running, owner: Owner) -> None:
     api = f"Bearer {recorder.issuer.api_token()}"
     for token in ("", "Basic x", "Bearer x", "Bearer a.b.c", api):
         answer = await owner.put("v720", 1, 0, headers={"Authorization": token})
@@ -100,14 +104,16 @@ async def test_only_services_may_put_parts(recorder, owner) -> None:
     assert (await owner.put("v720", 1, 0)).status_code == 201
 
 
-async def test_a_part_before_its_init_section_is_refused(recorder) -> None:
+async def test_a_part_before_its_init_section_is_refused(recorder: Running) -> None:
     owner = recorder.owner()
     await owner.acquire([video()], init=False)
 
     assert reason(await owner.put("v720", 0, 0)) == (409, "INIT_MISSING")
 
 
-async def test_far_and_malformed_directives_are_answered_with_400(recorder, owner) -> None:
+async def test_far_and_malformed_directives_are_answered_with_400(
+    recorder: Running, owner: Owner
+) -> None:
     for query in (
         "_HLS_msn=4",
         "_HLS_msn=999999999",
@@ -124,7 +130,7 @@ async def test_far_and_malformed_directives_are_answered_with_400(recorder, owne
         assert reason(answer) == (400, "BAD_DIRECTIVE"), query
 
 
-async def test_what_does_not_exist_is_not_found(recorder, owner) -> None:
+async def test_what_does_not_exist_is_not_found(recorder: Running, owner: Owner) -> None:
     for path in (
         "/acme/other/main.m3u8",
         "/other/launch/main.m3u8",
@@ -140,7 +146,7 @@ async def test_what_does_not_exist_is_not_found(recorder, owner) -> None:
         assert answer.headers["cache-control"] == "no-cache"
 
 
-async def test_a_request_that_waits_in_vain_is_answered_with_503(recorder) -> None:
+async def test_a_request_that_waits_in_vain_is_answered_with_503(recorder: Running) -> None:
     owner = recorder.owner()
     brief = video()
     brief.segment_target_s = 1
@@ -154,39 +160,43 @@ async def test_a_request_that_waits_in_vain_is_answered_with_503(recorder) -> No
     assert answer.headers["retry-after"]
 
 
-async def test_a_rival_gets_the_timeline_only_after_silence(recorder, owner) -> None:
+async def test_a_rival_gets_the_timeline_only_after_silence(
+    recorder: Running, owner: Owner
+) -> None:
     rival = recorder.owner(name="worker-2")
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await rival.acquire([video(), audio()])
-    assert error_info(refused.value).reason == "TIMELINE_HELD"
-    assert error_info(refused.value).metadata["owner"] == "worker-1"
+    assert info_of(refused.value).reason == "TIMELINE_HELD"
+    assert info_of(refused.value).metadata["owner"] == "worker-1"
 
     async with asyncio.timeout(5):
         while rival.epoch == 0:
             try:
                 await rival.acquire([video(), audio()])
             except grpc.aio.AioRpcError as error:
-                assert error_info(error).reason == "TIMELINE_HELD"
+                assert info_of(error).reason == "TIMELINE_HELD"
                 await asyncio.sleep(0.1)
     assert (rival.epoch, rival.next_msn, rival.next_event_time_s) == (2, 1, 6 * 0.333333333)
 
 
-async def test_tracks_that_break_what_playlists_promise_are_refused(recorder, owner) -> None:
+async def test_tracks_that_break_what_playlists_promise_are_refused(
+    recorder: Running, owner: Owner
+) -> None:
     longer = video()
     longer.segment_target_s = 4
     for tracks in ([], [video(), video()], [longer]):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await owner.acquire(tracks)
-        assert error_info(refused.value).reason in ("INVALID_ARGUMENT", "TRACKS_MISMATCH")
+        assert info_of(refused.value).reason in ("INVALID_ARGUMENT", "TRACKS_MISMATCH")
     odd = video()
     odd.codec = 'x"\n#EXT-X-ENDLIST'
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await owner.acquire([odd])
-    assert error_info(refused.value).reason == "INVALID_ARGUMENT"
+    assert info_of(refused.value).reason == "INVALID_ARGUMENT"
 
 
-async def test_nothing_crosses_tenants(recorder, owner) -> None:
+async def test_nothing_crosses_tenants(recorder: Running, owner: Owner) -> None:
     twin = recorder.owner(tenant="other")
     await twin.acquire([video(), audio()])
     await twin.put("v720", 0, 0, data=b"theirs")
@@ -199,7 +209,7 @@ async def test_nothing_crosses_tenants(recorder, owner) -> None:
     assert theirs.content == b"theirs"
 
 
-async def test_nothing_is_written_after_the_end(owner) -> None:
+async def test_nothing_is_written_after_the_end(owner: Owner) -> None:
     await owner.put("v720", 1, 0)
     await owner.end()
     await owner.end(epoch=0)
@@ -208,4 +218,4 @@ async def test_nothing_is_written_after_the_end(owner) -> None:
     assert reason(await owner.put("v720", 1, 1)) == (412, "TIMELINE_ENDED")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await owner.acquire([video()])
-    assert error_info(refused.value).reason == "TIMELINE_ENDED"
+    assert info_of(refused.value).reason == "TIMELINE_ENDED"

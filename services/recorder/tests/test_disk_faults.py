@@ -11,6 +11,8 @@ from odeon_recorder.ports import Key
 from odeon_recorder.usecases import archiving
 from odeon_testkit.llhls_owner import audio, video
 
+from .conftest import RecorderAt
+
 INDEX = "/acme/launch/v720/index.m3u8"
 
 
@@ -26,7 +28,9 @@ class FullDisk(Disk):
         super()._pwrite(fd, data, offset)
 
 
-async def test_a_part_that_the_disk_refused_can_be_sent_again(recorder_at, tmp_path: Path) -> None:
+async def test_a_part_that_the_disk_refused_can_be_sent_again(
+    recorder_at: RecorderAt, tmp_path: Path
+) -> None:
     disk = FullDisk()
     async with recorder_at(tmp_path, disk=disk) as running:
         owner = running.owner()
@@ -54,7 +58,7 @@ async def test_a_part_that_the_disk_refused_can_be_sent_again(recorder_at, tmp_p
 
 @pytest.mark.parametrize("damage", ["torn line", "flipped bit", "missing media", "short media"])
 async def test_recovery_cuts_the_log_at_the_first_damage(
-    recorder_at, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+    recorder_at: RecorderAt, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The part must be the log's last fact, so nothing is archived meanwhile.
     monkeypatch.setattr(archiving, "_PACE_S", 600.0)

@@ -10,8 +10,10 @@ from odeon_runtime.bus import Bus
 from odeon_testkit.llhls_owner import AUDIO_PART_S, audio, video
 from odeon_testkit.nats import nats_server
 
+from .conftest import RecorderAt, Running
 
-async def test_parts_put_by_an_owner_come_out_of_the_origin(recorder) -> None:
+
+async def test_parts_put_by_an_owner_come_out_of_the_origin(recorder: Running) -> None:
     owner = recorder.owner()
     await owner.acquire([video(), audio()])
 
@@ -30,7 +32,7 @@ async def test_parts_put_by_an_owner_come_out_of_the_origin(recorder) -> None:
     assert "v720/index.m3u8" in main
 
 
-async def test_a_blocking_request_is_answered_by_the_part_it_waits_for(recorder) -> None:
+async def test_a_blocking_request_is_answered_by_the_part_it_waits_for(recorder: Running) -> None:
     owner = recorder.owner()
     await owner.acquire([video()])
     await owner.put_segment("v720", 0)
@@ -67,7 +69,7 @@ async def test_the_process_says_ready_and_stops_on_a_signal(tmp_path: Path) -> N
     assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
-async def test_what_happens_is_told_on_the_bus(recorder_at, tmp_path: Path) -> None:
+async def test_what_happens_is_told_on_the_bus(recorder_at: RecorderAt, tmp_path: Path) -> None:
     heard: list[events_pb2.Envelope] = []
     ended = asyncio.Event()
 

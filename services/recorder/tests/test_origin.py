@@ -6,13 +6,15 @@ import httpx
 import pytest
 from odeon.recorder.v1 import recorder_pb2
 from odeon_testkit.llhls import errors, watch
-from odeon_testkit.llhls_owner import AUDIO_PART_S, audio, video
+from odeon_testkit.llhls_owner import AUDIO_PART_S, Owner, audio, video
+
+from .conftest import Running
 
 BASE = "/acme/launch/v720"
 
 
 @pytest.fixture
-async def owner(recorder):
+async def owner(recorder: Running) -> Owner:
     owner = recorder.owner()
     await owner.acquire([video(), audio()])
     await owner.put_segment("v720", 0)
@@ -20,7 +22,7 @@ async def owner(recorder):
 
 
 async def test_three_hundred_waiters_wake_with_one_part_and_share_one_playlist(
-    recorder, owner
+    recorder: Running, owner: Owner
 ) -> None:
     url = f"{recorder.http.base_url}{BASE}/index.m3u8?_HLS_msn=1&_HLS_part=0"
     async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None), timeout=30) as many:
@@ -35,7 +37,9 @@ async def test_three_hundred_waiters_wake_with_one_part_and_share_one_playlist(
     assert all('URI="p1.0.m4s"' in answer.text for answer in answers)
 
 
-async def test_playlists_are_compressed_tagged_and_open_to_all_pages(recorder, owner) -> None:
+async def test_playlists_are_compressed_tagged_and_open_to_all_pages(
+    recorder: Running, owner: Owner
+) -> None:
     plain = await recorder.http.get(f"{BASE}/index.m3u8", headers={"Accept-Encoding": "identity"})
     packed = await recorder.http.get(f"{BASE}/index.m3u8")
     known = {"If-None-Match": plain.headers["etag"], "Accept-Encoding": "identity"}
@@ -50,7 +54,7 @@ async def test_playlists_are_compressed_tagged_and_open_to_all_pages(recorder, o
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_each_kind_has_its_time_to_live(recorder, owner) -> None:
+async def test_each_kind_has_its_time_to_live(recorder: Running, owner: Owner) -> None:
     async def caching(path: str) -> str:
         return (await recorder.http.get(f"/acme/launch/{path}")).headers["cache-control"]
 
@@ -61,10 +65,10 @@ async def test_each_kind_has_its_time_to_live(recorder, owner) -> None:
         assert await caching(path) == "public, max-age=31536000, immutable"
 
 
-async def test_media_answers_ranges_and_names_its_digest(recorder, owner) -> None:
+async def test_media_answers_ranges_and_names_its_digest(recorder: Running, owner: Owner) -> None:
     whole = await recorder.http.get(f"{BASE}/s0.m4s")
 
-    async def ranged(value: str):
+    async def ranged(value: str) -> httpx.Response:
         return await recorder.http.get(f"{BASE}/s0.m4s", headers={"Range": value})
 
     first, tail, rest = (
@@ -85,7 +89,7 @@ async def test_media_answers_ranges_and_names_its_digest(recorder, owner) -> Non
 
 
 async def test_the_hinted_part_is_waited_for_and_other_future_parts_are_not_found(
-    recorder, owner
+    recorder: Running, owner: Owner
 ) -> None:
     hinted = asyncio.create_task(recorder.http.get(f"{BASE}/p1.0.m4s"))
     later = await recorder.http.get(f"{BASE}/p1.1.m4s")
@@ -98,7 +102,9 @@ async def test_the_hinted_part_is_waited_for_and_other_future_parts_are_not_foun
     assert answer.content == owner.stored[("v720", 1, 0)]
 
 
-async def test_a_take_over_lets_waiters_go_on_at_the_next_segment(recorder, owner) -> None:
+async def test_a_take_over_lets_waiters_go_on_at_the_next_segment(
+    recorder: Running, owner: Owner
+) -> None:
     await owner.put("v720", 1, 0)
     waiting = asyncio.create_task(recorder.http.get(f"{BASE}/index.m3u8?_HLS_msn=1&_HLS_part=1"))
     successor = recorder.owner()
@@ -114,7 +120,9 @@ async def test_a_take_over_lets_waiters_go_on_at_the_next_segment(recorder, owne
     assert "#EXT-X-GAP\n#EXTINF:0.33333,\ns1.m4s" in audio_text
 
 
-async def test_after_the_end_the_same_address_is_a_recording(recorder, owner) -> None:
+async def test_after_the_end_the_same_address_is_a_recording(
+    recorder: Running, owner: Owner
+) -> None:
     waiting = asyncio.create_task(recorder.http.get(f"{BASE}/index.m3u8?_HLS_msn=1&_HLS_part=1"))
     await owner.put("v720", 1, 0)
     timeline = await owner.end()
@@ -131,7 +139,9 @@ async def test_after_the_end_the_same_address_is_a_recording(recorder, owner) ->
     assert [(gap.reason, gap.duration.ToNanoseconds()) for gap in lost] == [("LOST", 2333333331)]
 
 
-async def test_our_checker_finds_nothing_to_say_about_a_live_event(recorder, owner) -> None:
+async def test_our_checker_finds_nothing_to_say_about_a_live_event(
+    recorder: Running, owner: Owner
+) -> None:
     async def perform() -> None:
         for msn in range(5):
             for part in range(6):
@@ -153,7 +163,9 @@ async def test_our_checker_finds_nothing_to_say_about_a_live_event(recorder, own
     assert report.parts > 20 and report.segments > 4
 
 
-async def test_a_stopped_rung_becomes_gaps_and_may_come_back(recorder, owner, monkeypatch) -> None:
+async def test_a_stopped_rung_becomes_gaps_and_may_come_back(
+    recorder: Running, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("odeon_recorder.domain.timeline.LAG_SILENCE_S", 0.0)
     await owner.put_segment("a128", 0)
     for msn in range(1, 4):

@@ -14,6 +14,8 @@ import pytest
 from odeon_testkit.llhls import check_static, errors, watch
 from odeon_testkit.llhls_owner import Owner, audio, video
 
+from .conftest import Running
+
 FRAME_RATE = 15
 START_S = 10
 """Decode times begin well above zero, or an encoder's priming would be a huge unsigned number."""
@@ -53,6 +55,7 @@ def muxed(template: Any, packets: list[Any]) -> tuple[bytes, bytes]:
 
 def encoder(kind: str) -> Any:
     holder = av.open(Sink(), "w", format="mp4", options={"movflags": FLAGS})
+    stream: av.VideoStream | av.AudioStream
     if kind == "video":
         stream = holder.add_stream("libx264", rate=FRAME_RATE)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
@@ -149,7 +152,7 @@ async def probe(url: str, *entries: str) -> Any:
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs the ffmpeg package")
-async def test_two_epochs_of_real_media_play_as_one_recording(recorder) -> None:
+async def test_two_epochs_of_real_media_play_as_one_recording(recorder: Running) -> None:
     specs = [video("v180", height=180, bandwidth=300_000), audio()]
     frames = 0
     for seconds in (6, 4):

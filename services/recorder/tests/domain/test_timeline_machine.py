@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -55,7 +56,7 @@ class TimelineMachine(RuleBasedStateMachine):
             self.facts.append(fact)
             self.timeline.apply(fact)
 
-    def _offer(self, name: str, msn: int, part: int, **given) -> Offer:
+    def _offer(self, name: str, msn: int, part: int, **given: Any) -> Offer:
         track = self.timeline.tracks[name]
         last = part == 5
         duration = VIDEO_PART if track.spec.kind is Kind.VIDEO else AUDIO_PART
