@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import av
 import httpx
 import numpy as np
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from odeon_testkit.testcard import Reading, beep_onsets, lip_sync_errors, read_luma
 
@@ -60,9 +61,26 @@ def parse_media(url: str, text: str) -> Rendition:
     )
 
 
+@retry(
+    retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.TOO_MANY_REQUESTS),
+    wait=wait_fixed(0.5),
+    stop=stop_after_delay(30),
+)
+async def _unhurried(http: httpx.AsyncClient, url: str) -> httpx.Response:
+    return await http.get(url)
+
+
+async def get(http: httpx.AsyncClient, url: str) -> httpx.Response:
+    """A good answer; any other raises HTTPStatusError.
+
+    A whole recording at once is more than a viewer may ask for, so a 429 is waited out.
+    """
+    return (await _unhurried(http, url)).raise_for_status()
+
+
 async def renditions(http: httpx.AsyncClient, main_url: str) -> tuple[list[str], list[str]]:
     """Addresses of the video playlists, best first, and of the audio playlists."""
-    text = (await http.get(main_url)).raise_for_status().text
+    text = (await get(http, main_url)).text
     lines = text.splitlines()
     video = [
         (int(dict(_ATTRIBUTE.findall(line))["BANDWIDTH"]), urljoin(main_url, lines[index + 1]))
@@ -81,12 +99,12 @@ async def fetch(
     http: httpx.AsyncClient, url: str, *, last_segments: int | None = None
 ) -> tuple[Rendition, list[bytes]]:
     """A media playlist and its media, one decodable file for each run of segments."""
-    text = (await http.get(url)).raise_for_status().text
+    text = (await get(http, url)).text
     rendition = parse_media(url, text)
     files: list[bytes] = []
     for init, segments in rendition.runs:
         wanted = segments if last_segments is None else segments[-last_segments:]
-        pieces = [(await http.get(uri)).raise_for_status().content for uri in (init, *wanted)]
+        pieces = [(await get(http, uri)).content for uri in (init, *wanted)]
         files.append(b"".join(pieces))
     return rendition, files
 

@@ -20,7 +20,7 @@ from odeon_testkit.chromium import ChromiumMissing, chromium, chromium_program
 from odeon_testkit.llhls import errors, parse
 from odeon_testkit.llhls import watch as check_playlists
 from odeon_testkit.product import Product, running_product
-from odeon_testkit.recording import parse_media, renditions
+from odeon_testkit.recording import get, parse_media, renditions
 
 from odeon_loadtest.cpu import tree
 from odeon_loadtest.processes import Missing
@@ -89,7 +89,7 @@ async def longest_gap_s(page: Any, seconds: float) -> float:
 
 async def _playlists(http: httpx.AsyncClient, product: Product) -> dict[str, str]:
     video, audio = await renditions(http, product["playlist_url"])
-    return {url: (await http.get(url)).raise_for_status().text for url in (*video, *audio)}
+    return {url: (await get(http, url)).text for url in (*video, *audio)}
 
 
 async def _kill_transcoder(
@@ -148,7 +148,7 @@ async def _segments(http: httpx.AsyncClient, product: Product) -> dict[str, str]
     found: dict[str, str] = {}
     for url, text in (await _playlists(http, product)).items():
         for address in chain(*(segments for _, segments in parse_media(url, text).runs)):
-            body = (await http.get(address)).raise_for_status().content
+            body = (await get(http, address)).content
             found[address] = hashlib.sha256(body).hexdigest()
     return found
 
