@@ -31,7 +31,7 @@ class Signals:
             loop.remove_signal_handler(number)
 
     def on_second(self, act: Callable[[], None]) -> None:
-        """Do this, too, before the process ends at the second signal."""
+        """Do this, too, before the process ends at the second signal; the last one added first."""
         self._last_acts.append(act)
 
     async def unless_heard(self, work: Coroutine[Any, Any, T]) -> T | None:
@@ -50,6 +50,6 @@ class Signals:
         if not self.heard.is_set():
             self.heard.set()
             return
-        for act in self._last_acts:
+        for act in reversed(self._last_acts):
             act()
         os._exit(130)

@@ -166,7 +166,18 @@ class Child:
         started = time.monotonic()
         self.starts += 1
         self._set(State.STARTING)
-        process = await asyncio.create_subprocess_exec(
+        with LogFile(self.log_file) as log:
+            try:
+                process = await self._spawn()
+            except OSError as error:  # Out of memory or processes, or the program has gone.
+                log.write(f"{self.name} cannot be started: {error}\n".encode())
+                self.last_exit = None
+                return time.monotonic() - started
+            await self._live(process, log)
+        return time.monotonic() - started
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             *self._argv(),
             env={**os.environ, **self.spec.env, "ODEON_DIE_WITH_PARENT": _die_with_us()},
             stdin=asyncio.subprocess.DEVNULL,
@@ -175,21 +186,21 @@ class Child:
             start_new_session=True,
             limit=_LINE_LIMIT_BYTES,
         )
+
+    async def _live(self, process: asyncio.subprocess.Process, log: LogFile) -> None:
         self.pid = process.pid
         try:
             if self._stopping.is_set():
                 self._signal(self.spec.stop_signal)
             assert process.stdout is not None and process.stderr is not None
-            with LogFile(self.log_file) as log:
-                await asyncio.gather(
-                    self._read(process.stdout, log),
-                    self._read(process.stderr, log, is_log=True),
-                )
+            await asyncio.gather(
+                self._read(process.stdout, log),
+                self._read(process.stderr, log, is_log=True),
+            )
             self.last_exit = await process.wait()
         finally:
             self.kill()
             self.pid = None
-        return time.monotonic() - started
 
     async def _wait_for_restart(self, lived_s: float) -> bool:
         if not self.ready.is_set() and self.starts >= GIVE_UP_STARTING_AFTER:

@@ -80,6 +80,16 @@ async def test_a_child_that_never_becomes_ready_fails_the_start_with_its_last_wo
     assert "broken.log" in failure.value.hint
 
 
+async def test_a_program_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path, ignore) as supervisor:
+        supervisor.start(ProcessSpec(name="gone", argv=(str(tmp_path / "none"),)))
+
+        with pytest.raises(StartFailed) as failure:
+            await supervisor.wait_ready(["gone"])
+
+    assert "cannot be started" in failure.value.message
+
+
 async def test_a_child_that_ignores_the_request_to_stop_is_killed_after_its_grace(
     tmp_path: Path,
 ) -> None:
