@@ -9,11 +9,14 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import pytest
+from av.video.frame import VideoFrame
 from odeon_testkit.product import Product, running_product
 from odeon_testkit.wait import until
 
@@ -230,7 +233,8 @@ async def test_with_tls_gateway_and_edges_speak_https_by_a_local_authority() -> 
     assert json.loads(watched.splitlines()[-1])["frames"] > 30
 
 
-async def test_the_other_commands_find_the_running_deployment() -> None:
+async def test_the_other_commands_find_the_running_deployment(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4")
     async with running_product(*SMALL) as product:
         listed = json.loads(await odeon(product, "events", "list", "--json"))
         made = json.loads(await odeon(product, "events", "create", "Gala", "--start", "--json"))
@@ -240,6 +244,8 @@ async def test_the_other_commands_find_the_running_deployment() -> None:
             *("publish", "--test-card", "--size", "320x180", "--duration", "4", "--json"),
             *("--url", token["whip_url"], "--token", token["token"]),
         )
+        # Into the demo event, beside the test card.
+        filmed = await odeon(product, "publish", str(film), "--duration", "3", "--json")
         ended = json.loads(await odeon(product, "events", "end", made["event"], "--json"))
         whep = await odeon(product, "watch", "--whep", "--seconds", "4", "--json")
 
@@ -247,8 +253,24 @@ async def test_the_other_commands_find_the_running_deployment() -> None:
     assert made["state"] == "LIVE"
     assert ended["state"] == "ENDED"
     assert json.loads(sent.splitlines()[-1])["video_frames"] > 60
+    assert json.loads(filmed.splitlines()[-1])["video_frames"] > 30
     report = json.loads(whep.splitlines()[-1])
     assert (report["latency_source"], report["missing"]) == ("test card", 0)
+
+
+def make_film(path: Path) -> Path:
+    """Two seconds of H.264 that may pass as it is."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.codec_context.max_b_frames = 0
+        stream.codec_context.gop_size = 15
+        for index in range(30):
+            frame = VideoFrame(320, 180, "yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 15)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
 
 
 async def odeon(product: Product, *arguments: str) -> str:
