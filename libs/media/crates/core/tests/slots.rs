@@ -98,3 +98,20 @@ fn a_slot_can_be_emptied_and_survives_the_end_of_its_source() {
         world.sfu.set_slot(world.now, "viewer", Kind::Video, 3, Some(&bob), None).unwrap_err();
     assert_eq!((refusal.class, refusal.reason), (ErrorClass::NotFound, "SLOT_NOT_FOUND"));
 }
+
+#[test]
+fn every_frame_of_a_viewer_has_a_capture_time_whenever_its_slots_are_filled() {
+    for offset in 0..20 {
+        let (mut world, mut sources) = two_publishers(Codec::Vp8);
+        let viewer = world.viewer("viewer");
+        world.stream(&mut sources, offset);
+        for (kind, wait) in [(Kind::Audio, offset * 3), (Kind::Video, 400)] {
+            let track = world.track("alice", kind);
+            world.sfu.set_slot(world.now, "viewer", kind, 0, Some(&track), None).unwrap();
+            world.stream(&mut sources, wait);
+        }
+        let frames = &world.peers[viewer].frames;
+        assert!(!world.peers[viewer].pictures().is_empty());
+        assert!(frames.iter().all(|(_, frame)| frame.capture_us.is_some()), "offset {offset}");
+    }
+}

@@ -87,6 +87,10 @@ impl Sfu {
 
     /// Sends a packet to one slot; true when the slot waits for a keyframe of this layer.
     fn deliver(&mut self, subscriber: Subscriber, forward: &Forward<'_>, now: Instant) -> bool {
+        let begins = forward.keyframe && self.is_fresh(subscriber);
+        if begins {
+            self.settle(subscriber.session, now);
+        }
         let Some(session) = self.sessions.get_mut(&subscriber.session) else {
             return false;
         };
@@ -95,7 +99,11 @@ impl Sfu {
             Outcome::NeedsKeyframe => true,
             Outcome::Sent { first, switched } => {
                 self.forwarded += 1;
-                self.touch(subscriber.session);
+                if begins {
+                    self.settle(subscriber.session, now);
+                } else {
+                    self.touch(subscriber.session);
+                }
                 if first {
                     self.emit_for(subscriber.session, What::FirstRtp, now);
                 }
@@ -105,6 +113,18 @@ impl Sfu {
                 false
             }
         }
+    }
+
+    fn is_fresh(&self, subscriber: Subscriber) -> bool {
+        let session = self.sessions.get(&subscriber.session);
+        session.is_some_and(|session| !session.slots[subscriber.slot].declared)
+    }
+
+    /// Drives a session until it rests. A stream's first packet must leave at once: while str0m's
+    /// pacer still works on something else, its first report would be made before the packet, and
+    /// would map nothing.
+    fn settle(&mut self, key: SessionKey, now: Instant) {
+        self.drive(key, now);
     }
 
     fn emit_for(&mut self, key: SessionKey, what: What, now: Instant) {

@@ -188,15 +188,18 @@ impl Sfu {
 
     fn run_dirty(&mut self, now: Instant) {
         while let Some(key) = self.dirty.pop() {
-            let Some(session) = self.sessions.get_mut(&key) else {
-                continue;
-            };
-            session.dirty = false;
-            if contained(|| session.rtc.handle_input(Input::Timeout(now))).is_none() {
-                self.finish(key, "INTERNAL", now);
-            }
-            self.drain(key, now);
+            self.drive(key, now);
         }
+    }
+
+    /// Lets one session do what is due and hands out what it made.
+    fn drive(&mut self, key: SessionKey, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        session.dirty = false;
+        if contained(|| session.rtc.handle_input(Input::Timeout(now))).is_none() {
+            return self.finish(key, "INTERNAL", now);
+        }
+        self.drain(key, now);
     }
 
     fn drain(&mut self, key: SessionKey, now: Instant) {

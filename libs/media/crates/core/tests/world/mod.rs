@@ -300,7 +300,8 @@ impl World {
     fn up(&mut self, index: usize, bytes: Vec<u8>) {
         let peer = &mut self.peers[index];
         peer.up += u64::from(is_media(&bytes));
-        let lost = is_media(&bytes) && peer.link.drop_up > 0 && peer.up % peer.link.drop_up == 0;
+        let lost =
+            is_media(&bytes) && peer.link.drop_up > 0 && peer.up.is_multiple_of(peer.link.drop_up);
         if lost || peer.link.dead {
             return;
         }
@@ -311,8 +312,9 @@ impl World {
     fn down(&mut self, index: usize, bytes: Vec<u8>) {
         let peer = &mut self.peers[index];
         peer.down += u64::from(is_media(&bytes));
-        let lost =
-            is_media(&bytes) && peer.link.drop_down > 0 && peer.down % peer.link.drop_down == 0;
+        let lost = is_media(&bytes)
+            && peer.link.drop_down > 0
+            && peer.down.is_multiple_of(peer.link.drop_down);
         if lost || peer.link.dead {
             return;
         }
@@ -437,7 +439,7 @@ impl Source {
     fn send_video(&mut self, world: &mut World) {
         let mid = world.peers[self.peer].mid(Kind::Video);
         for layer in 0..self.layers.len() {
-            let due = self.video == 0 || self.video % self.keyframe_every == 0;
+            let due = self.video.is_multiple_of(self.keyframe_every);
             let keyframe = std::mem::take(&mut self.wants[layer]) || due;
             self.keyframes_sent += usize::from(keyframe);
             let (rid, size) = self.layers[layer].clone();
