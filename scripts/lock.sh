@@ -4,5 +4,9 @@
 UV="$ODEON_CACHE/uv-$UV_VERSION/bin/uv"
 "$UV" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-index-url members.in --group pyproject.toml:dev -o requirements.txt "$@"
+# chDB is larger than everything else together: only the tests install it, beside the first file.
+grep -v '^-e' requirements.txt >"$ODEON_CACHE/constraints.txt"
+printf 'chdb\n' | "$UV" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-annotate --no-emit-index-url -c "$ODEON_CACHE/constraints.txt" - -o requirements-chdb.txt "$@"
 cargo generate-lockfile --offline 2>/dev/null || cargo metadata --format-version 1 >/dev/null
 (cd web && npm install --omit-lockfile-registry-resolved --no-audit --no-fund)

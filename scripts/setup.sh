@@ -26,7 +26,9 @@ find_uv() {
 
 python_packages() {
   [ -x .venv/bin/python ] || "$UV" venv -q --python "${PYTHON:-python3}" .venv
-  "$UV" pip sync -q --python .venv --compile-bytecode requirements.txt
+  local locks=(requirements.txt)
+  [ "$mode" = test ] && locks+=(requirements-chdb.txt)
+  "$UV" pip sync -q --python .venv --compile-bytecode "${locks[@]}"
 }
 
 edge_binary() {
@@ -57,7 +59,7 @@ test_packages() {
   local missing=()
   for pair in /usr/bin/chromium=chromium /usr/lib/postgresql=postgresql /usr/bin/ffprobe=ffmpeg \
     /usr/share/fonts/opentype/noto=fonts-noto-cjk /usr/sbin/haproxy=haproxy \
-    /usr/sbin/varnishd=varnish /usr/sbin/nginx=nginx-light; do
+    /usr/sbin/varnishd=varnish /usr/sbin/nginx=nginx-light /usr/bin/h2load=nghttp2-client; do
     [ -e "${pair%%=*}" ] || missing+=("${pair##*=}")
   done
   [ ${#missing[@]} -eq 0 ] && return

@@ -97,9 +97,7 @@ async def test_a_host_goes_live_and_the_audience_sees_it(api: Api, browser: Any)
     assert state["event"]["state"] == "STATE_LIVE"
 
     await studio.get_by_test_id("end-event").click()
-    confirm = studio.get_by_role("alertdialog").get_by_role("button").last
-    if await confirm.count():
-        await confirm.click()
+    await studio.get_by_role("dialog").get_by_role("button").last.click()
 
     async def ended() -> bool:
         found = await api.call("room.v1.RoomService/GetEvent", name=body["event"]["name"])

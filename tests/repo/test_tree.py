@@ -64,7 +64,8 @@ def test_a_service_readme_has_the_fixed_heads_and_its_rules_exist(service: str) 
 
 
 def test_locks_name_no_address_of_an_index() -> None:
-    assert "://" not in (ROOT / "requirements.txt").read_text()
+    for lock in ("requirements.txt", "requirements-chdb.txt"):
+        assert "://" not in (ROOT / lock).read_text()
     npm = (ROOT / "web/package-lock.json").read_text()
     assert '"resolved": "http' not in npm
     cargo = (ROOT / "Cargo.lock").read_text()
