@@ -62,7 +62,11 @@ async def test_aiortc_publishes_and_our_client_receives_it_decodable(
         offer = node.make_offer("sub")
         assert offer is not None
         node.apply_answer("sub", receiver.accept_offer(offer))
-        frames = await asyncio.to_thread(receive, receiver, 40)
+        frames = await asyncio.to_thread(receive, receiver, 60)
+        sender = next(s for s in peer.getSenders() if s.kind == "video")
+        encoder = getattr(sender, "_RTCRtpSender__encoder")  # noqa: B009
+        # aiortc starts at 0.5 Mb/s and knows no transport-cc: REMB tells it that it may send more.
+        assert encoder.target_bitrate > 1_000_000
     finally:
         await peer.close()
     pictures = [f for f in frames if f.kind == "video"]

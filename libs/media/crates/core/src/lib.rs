@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod keyframe;
 mod node;
+mod receive_rate;
 mod rewrite;
 mod route;
 pub mod sdp;

@@ -12,6 +12,7 @@ use str0m::{Candidate, Rtc};
 use crate::clock::PeerClock;
 use crate::config::NodeConfig;
 use crate::event::{Id, Kind, SessionKind, Subject};
+use crate::receive_rate::ReceiveRate;
 use crate::rewrite::Rewriter;
 use crate::track::{SessionKey, TrackKey};
 
@@ -121,6 +122,8 @@ pub(crate) struct Session {
     pub(crate) clock: PeerClock,
     pub(crate) twcc_bps: Option<u64>,
     pub(crate) remb: Option<(u64, Instant)>,
+    /// What a publisher without transport-cc may send, and when it is told next.
+    pub(crate) receive_rate: Option<(ReceiveRate, Instant)>,
     pub(crate) desired_bps: u64,
     pub(crate) minimum_bps: u64,
     pub(crate) rtt: Option<Duration>,

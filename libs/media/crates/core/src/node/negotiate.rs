@@ -12,10 +12,14 @@ use crate::clock::PeerClock;
 use crate::config::TICK;
 use crate::error::{MediaError, Result};
 use crate::event::{Id, Kind, SessionKind};
+use crate::receive_rate::ReceiveRate;
 use crate::sdp;
 use crate::session::{Session, Slot, build_rtc};
 use crate::speakers::Loudness;
 use crate::track::{SessionKey, Track, TrackKey};
+
+/// The header extension without which a peer cannot use transport-wide feedback.
+const TRANSPORT_CC: &str = "transport-wide-cc-extensions";
 
 /// Who a new session belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,11 @@ impl Sfu {
         }
         let answer = self.answer(now, owner, SessionKind::Publish, &offer)?;
         let key = self.session_ids[owner.session];
+        if !offer.contains(TRANSPORT_CC)
+            && let Some(session) = self.sessions.get_mut(&key)
+        {
+            session.receive_rate.get_or_insert((ReceiveRate::default(), now));
+        }
         self.register_tracks(key, &offer, &answer, now);
         self.drain(key, now);
         self.run_dirty(now);
@@ -333,6 +342,7 @@ impl Sfu {
             clock: PeerClock::default(),
             twcc_bps: None,
             remb: None,
+            receive_rate: None,
             desired_bps: 0,
             minimum_bps: 0,
             rtt: None,

@@ -9,13 +9,15 @@ use crate::allocate::{Demand, allocate};
 use crate::config::TICK;
 use crate::event::{Id, Kind, SessionKind, Subject, What};
 use crate::session::{Session, Slot, Source};
-use crate::track::{SessionKey, Track, TrackKey};
+use crate::track::{Layer, SessionKey, Track, TrackKey};
 
 /// Speakers are told at most this often.
 const SPEAKER_INTERVAL: Duration = Duration::from_millis(300);
 /// Levels are told again this often while somebody speaks.
 const SPEAKER_REFRESH: Duration = Duration::from_secs(2);
 const MAX_SPEAKERS: usize = 8;
+/// As often as browsers send it.
+const REMB_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What was last told about an event's speakers.
 #[derive(Debug, Default)]
@@ -41,7 +43,35 @@ impl Sfu {
         for session in subscribers {
             self.choose_layers(session, now);
         }
+        self.tell_rates(now);
         self.rank_speakers(now);
+    }
+
+    /// Tells publishers that do not know transport-cc what they may send (REMB).
+    fn tell_rates(&mut self, now: Instant) {
+        let mut told = Vec::new();
+        for session in self.sessions.values_mut().filter(|session| session.connected) {
+            let Some((rate, at)) = session.receive_rate.as_mut().filter(|(_, at)| *at <= now)
+            else {
+                continue;
+            };
+            *at = now + REMB_INTERVAL;
+            let tracks = session.tracks.iter().filter_map(|track| self.tracks.get(track));
+            let layers: Vec<&Layer> =
+                tracks.filter(|track| track.kind == Kind::Video).flat_map(|t| &t.layers).collect();
+            let (received, lost) = layers
+                .iter()
+                .fold((0, 0), |sum, layer| (sum.0 + layer.packets, sum.1 + layer.lost()));
+            let bps = rate.update(received, lost);
+            let Some(ssrc) = layers.first().map(|layer| layer.ssrc) else { continue };
+            if let Some(stream) = session.rtc.direct_api().stream_rx(&ssrc) {
+                stream.request_remb(Bitrate::from(bps));
+                told.push(session.key);
+            }
+        }
+        for key in told {
+            self.touch(key);
+        }
     }
 
     fn end_sessions(&mut self, now: Instant) {
