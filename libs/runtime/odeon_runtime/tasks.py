@@ -8,6 +8,7 @@ from typing import Any, Self
 from odeon_runtime.logs import logger
 
 _log = logger(__name__)
+_CANCEL_AGAIN_S = 0.5
 
 
 class EternalTasks:
@@ -39,9 +40,21 @@ class EternalTasks:
         traceback: TracebackType | None,
     ) -> None:
         """Cancel every task and wait for them."""
-        for task in self._tasks:
-            task.cancel()
+        await _cancel(self._tasks)
         await self._group.__aexit__(kind, error, traceback)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancellation that meets the
+    result it waits for (gh-86296, mended in 3.12), and whoever pulls from NATS is in it all day.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

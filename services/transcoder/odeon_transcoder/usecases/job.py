@@ -419,11 +419,15 @@ class JobRun:
                 await self._sit(process)
             except (StageClosed, Unreachable) as error:
                 _log.info("seat_lost", job=self.assignment.job, reason=str(error))
-            if self._rejoin.is_set():
+            if self._process is not process:
+                # Its successor sits down at once, with the token that it has.
                 retry_s = _FIRST_RETRY_S
                 continue
             retry_s = _FIRST_RETRY_S if time.monotonic() - begun > 10 else retry_s
-            await self._wait_for(self._rejoin, retry_s)
+            if not self._rejoin.is_set():
+                await self._wait_for(self._rejoin, retry_s)
+            elif time.monotonic() - begun < 1:
+                await asyncio.sleep(retry_s)
             retry_s = min(retry_s * 2, _MAX_RETRY_S)
             await self._fresh_seat()
 

@@ -174,6 +174,16 @@ class Deployment:
         self.publishers.append(publisher)
         return publisher
 
+    async def kick(self, identity: str) -> None:
+        async with grpc.aio.insecure_channel(self.node["grpc"]) as channel:
+            stub = signaling_pb2_grpc.SignalingServiceStub(channel)
+            await stub.KickParticipant(
+                signaling_pb2.KickParticipantRequest(
+                    tenant_id="acme", event="events/launch", identity=identity, reason="KICKED"
+                ),
+                metadata=self.metadata("room"),
+            )
+
     async def drain(self) -> None:
         await self.stub.Drain(transcoder_pb2.DrainRequest(), metadata=self.metadata())
 

@@ -105,6 +105,26 @@ async def test_the_layout_changes_while_the_job_runs(deployment: "Deployment") -
     assert counters == [], "a grid of two shows no card in full size"
 
 
+async def test_a_lost_seat_is_taken_again_and_the_timeline_goes_on(
+    deployment: "Deployment",
+) -> None:
+    await deployment.start_transcoder()
+    await deployment.publish()
+    await deployment.offer()
+    await deployment.parts("v360", 3)
+    claims = deployment.room.claims
+
+    await deployment.kick("recorder-job-1")
+
+    before = (await deployment.timeline()).tracks[0]
+    await deployment.parts("v360", before.parts + 9)
+    assert deployment.room.claims > claims, "a fresh join token comes with a claim"
+    assert (await deployment.timeline()).epoch == 1
+    last = (await deployment.timeline()).tracks[0].segments - 1
+    counters, _ = _pictures(await _segments(deployment, "v360", [last]))
+    assert counters, "the card is back, not the slate"
+
+
 async def test_losing_nats_stops_no_running_job(deployment: "Deployment") -> None:
     await deployment.start_transcoder()
     await deployment.publish()
