@@ -15,6 +15,17 @@ STEP_S = 45.0
 """One step of a page on a busy machine; a healthy one takes a fraction."""
 _GLASS = "() => window.__odeon?.glass?.samples.length ?? 0"
 _PLAYED = "() => document.querySelector('video')?.currentTime ?? 0"
+_STATE = """() => {
+  const video = document.querySelector('video')
+  return JSON.stringify({
+    at: video?.currentTime, of: video?.duration, ready: video?.readyState,
+    paused: video?.paused, ended: video?.ended, error: video?.error?.message,
+    buffered: Array.from({ length: video?.buffered.length ?? 0 },
+      (_, i) => [video.buffered.start(i), video.buffered.end(i)]),
+    text: document.body.innerText.slice(0, 500),
+  })
+}"""
+"""What the page shows, for the message of a test that waited in vain."""
 
 
 @pytest.fixture
@@ -35,7 +46,11 @@ async def grows(page: Any, script: str, *, by: float) -> None:
     async def grown() -> bool:
         return bool(await page.evaluate(script) >= start + by)
 
-    await until(grown, timeout_s=STEP_S)
+    try:
+        await until(grown, timeout_s=STEP_S)
+    except TimeoutError as late:
+        late.add_note(f"{script} began at {start}; {await page.evaluate(_STATE)}")
+        raise
 
 
 async def test_the_audience_watches_with_rewind_then_instantly_and_back(
@@ -142,3 +157,5 @@ async def test_the_page_of_an_ended_event_plays_its_recording(api: Api, browser:
     await page.goto(links["watchUrl"].replace("#", "?debug=1#"))
 
     await grows(page, _PLAYED, by=2)
+    began = await page.evaluate("document.querySelector('video').played.start(0)")
+    assert began < 1, "a recording plays from its beginning"

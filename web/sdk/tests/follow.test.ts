@@ -57,6 +57,16 @@ describe("a viewer at live", () => {
   });
 });
 
+describe("a viewer who began somewhere else", () => {
+  it("is not taken to live", async () => {
+    follower.stop();
+    follower = new LiveFollower(video, { sync: () => sync }, false);
+    position = 0;
+    await play(10);
+    expect(behind()).toBeCloseTo(100, 1);
+  });
+});
+
 describe("a viewer who rewound", () => {
   it("stays where they went", async () => {
     await play(5);

@@ -21,14 +21,16 @@ export interface LivePosition {
 export class LiveFollower {
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #undo: (() => void)[] = [];
-  #following = true;
+  #following: boolean;
   #position = 0;
   #lostSince: number | undefined;
 
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly live: LivePosition,
+    following = true,
   ) {
+    this.#following = following;
     this.#listen("timeupdate", () => {
       if (!video.seeking) this.#position = video.currentTime;
     });

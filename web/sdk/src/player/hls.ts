@@ -86,9 +86,8 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
     hls.on(Events.ERROR, (_, data) => this.#onError(data));
     hls.attachMedia(this.video);
     hls.loadSource(url);
-    this.#follower = new LiveFollower(this.video, {
-      sync: () => (this.live ? (hls.liveSyncPosition ?? undefined) : undefined),
-    });
+    const sync = () => (this.live ? (hls.liveSyncPosition ?? undefined) : undefined);
+    this.#follower = new LiveFollower(this.video, { sync }, positionS === undefined);
   }
 
   /** Best first. */

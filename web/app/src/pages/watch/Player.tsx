@@ -22,6 +22,7 @@ export default function Player(props: { visit: Visit; event: Event; invite: stri
   const video = useRef<HTMLVideoElement>(null);
   const [protocol, setProtocol] = useState<Protocol>("hls");
   const ended = event.state === EventState.ENDED;
+  const [recording] = useState(ended);
   const playing: Protocol = ended ? "hls" : protocol;
   const playlistUrl = usePlaylistUrl(visit);
 
@@ -29,6 +30,8 @@ export default function Player(props: { visit: Visit; event: Event; invite: stri
     video,
     url: playing === "hls" ? playlistUrl.url : "",
     renew: playlistUrl.renew,
+    // The playlist of an event that has just ended may still look live for a moment.
+    from: recording ? 0 : undefined,
   });
   const whep = useWhep({
     video,

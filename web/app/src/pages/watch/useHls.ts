@@ -28,13 +28,17 @@ interface HlsInput {
   url: string;
   /** Gets a fresh address when the token in the old one is refused. */
   renew: () => void;
+  /** Plays from here (seconds after the start) rather than from the live edge. */
+  from: number | undefined;
 }
 
 /** Plays the playlist into the element as long as `url` is set, and tells what happens. */
-export function useHls({ video, url, renew }: HlsInput): HlsStatus {
+export function useHls({ video, url, renew, from }: HlsInput): HlsStatus {
   const [status, setStatus] = useState<HlsStatus>(NOTHING);
   const onForbidden = useRef(renew);
   onForbidden.current = renew;
+  const start = useRef(from);
+  start.current = from;
 
   useEffect(() => {
     const element = video.current;
@@ -61,10 +65,10 @@ export function useHls({ video, url, renew }: HlsInput): HlsStatus {
         if (failure === "MEDIA") return;
         if (failure === "FORBIDDEN") onForbidden.current();
         const position = own.live ? undefined : element.currentTime || undefined;
-        timer = setTimeout(() => own.load(url, position), RELOAD_MS);
+        timer = setTimeout(() => own.load(url, position ?? start.current), RELOAD_MS);
       });
       update({ ...NOTHING, player: own });
-      own.load(url);
+      own.load(url, start.current);
     };
     void begin();
 
