@@ -21,7 +21,7 @@ from odeon_transcoder.adapters.timelines import GrpcTimelines
 from odeon_transcoder.adapters.tokens import ServiceTokens
 from odeon_transcoder.api.grpc import TranscoderServicer
 from odeon_transcoder.pipeline.probe import Capability
-from odeon_transcoder.reports import report_load
+from odeon_transcoder.reports import count_frames, report_load
 from odeon_transcoder.settings import TranscoderSettings
 from odeon_transcoder.usecases.job import JobConfig, Surroundings
 from odeon_transcoder.usecases.spares import Spares
@@ -92,6 +92,7 @@ def _supervisor(
         stages=GrpcStages(peers.signaling),
         tokens=ServiceTokens(peers.service_token),
         spares=spares,
+        count=count_frames,
     )
     return Supervisor(
         slots=settings.slots,

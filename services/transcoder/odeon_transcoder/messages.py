@@ -212,6 +212,7 @@ class Status:
     epoch: int = 0
     rungs: tuple[Rung, ...] = ()
     frames_received: int = 0
+    frames_absent: int = 0
     frames_encoded: int = 0
     frames_repeated: int = 0
     frames_dropped: int = 0

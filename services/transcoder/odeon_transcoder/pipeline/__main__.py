@@ -177,6 +177,7 @@ class Job:
             epoch=now.epoch,
             rungs=tuple(messages.Rung(r.track, r.running, r.reason) for r in now.rungs),
             frames_received=now.frames_received,
+            frames_absent=now.frames_absent,
             frames_encoded=now.frames_encoded,
             frames_repeated=now.frames_repeated,
             frames_dropped=now.frames_dropped,

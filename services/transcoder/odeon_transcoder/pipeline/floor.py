@@ -43,6 +43,7 @@ class Floor:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._received_before = 0
+        self._absent_before = 0
         self._dropped_before = 0
 
     # Control
@@ -148,6 +149,12 @@ class Floor:
             now = sum(video.counters.received for video in self._video.values())
             return self._received_before + now
 
+    def frames_absent(self) -> int:
+        """Video frames that never came, since the start, by their sources' cadences."""
+        with self._lock:
+            now = sum(video.counters.absent for video in self._video.values())
+            return self._absent_before + now
+
     def frames_dropped(self) -> int:
         """Video frames that were decoded and never shown, since the start."""
         with self._lock:
@@ -218,6 +225,7 @@ class Floor:
         video = self._video.pop(track_id, None)
         if video is not None:
             self._received_before += video.counters.received
+            self._absent_before += video.counters.absent
             self._dropped_before += video.counters.dropped
             return video
         return self._audio.pop(track_id, None)

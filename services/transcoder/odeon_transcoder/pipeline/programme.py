@@ -76,6 +76,7 @@ class ProgrammeStatus:
     epoch: int
     rungs: tuple[RungState, ...]
     frames_received: int
+    frames_absent: int
     frames_encoded: int
     frames_repeated: int
     frames_dropped: int
@@ -158,6 +159,7 @@ class Programme:
             epoch=outputs.grant.epoch if outputs else 0,
             rungs=tuple(outputs.rungs()) if outputs else (),
             frames_received=self._floor.frames_received(),
+            frames_absent=self._floor.frames_absent(),
             frames_encoded=self._counters.encoded + (outputs.frames_encoded if outputs else 0),
             frames_repeated=self._counters.repeated,
             frames_dropped=self._counters.dropped

@@ -13,7 +13,7 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from odeon_transcoder.domain.ladder import Size
-from odeon_transcoder.domain.timeline_clock import ProgrammeClock, Slotter
+from odeon_transcoder.domain.timeline_clock import JUMP_S, ProgrammeClock, Slotter
 from odeon_transcoder.pipeline.media import EncodedFrame, Picture, Readiness
 from odeon_transcoder.pipeline.person import Person
 
@@ -34,6 +34,8 @@ class VideoCounters:
     """What happened to a track's frames since it appeared."""
 
     received: int = 0
+    absent: int = 0
+    """Never came: gaps in the source's own cadence of RTP times while the programme ran."""
     decoded: int = 0
     dropped: int = 0
     """Decoded, but a newer one took its slot or its time had passed."""
@@ -79,6 +81,8 @@ class VideoTrack:
         self._last_ready_s = float("-inf")
         self._rtp_steps: deque[float] = deque(maxlen=30)
         self._last_rtp: int | None = None
+        self._pushed_rtp: int | None = None
+        self._cadence: int | None = None
         self._needs_keyframe = True
         self._asked_s = float("-inf")
         self._codec: str | None = None
@@ -93,12 +97,24 @@ class VideoTrack:
         """Hand over an encoded frame; a full queue is emptied up to the next keyframe."""
         with self._waiting:
             self.counters.received += 1
+            self._count_absent(frame.rtp_time, frame.clock_rate)
             if len(self._encoded) >= _MAX_ENCODED:
                 self.counters.dropped += len(self._encoded)
                 self._encoded.clear()
                 self._needs_keyframe = True
             self._encoded.append(frame)
             self._waiting.notify()
+
+    def _count_absent(self, rtp_time: int, clock_rate: int) -> None:
+        """What the source left out or the network lost; means little when its rate varies."""
+        step = rtp_time - self._pushed_rtp if self._pushed_rtp is not None else 0
+        self._pushed_rtp = rtp_time
+        if self._cadence is not None and step > 1.5 * self._cadence:
+            # A longer gap may as well be RTP time that jumped.
+            if self._programme.zero_s is not None and step <= JUMP_S * clock_rate:
+                self.counters.absent += round(step / self._cadence) - 1
+        elif step > 0:
+            self._cadence = step
 
     def close(self) -> None:
         """Stop decoding; pictures that are there stay."""

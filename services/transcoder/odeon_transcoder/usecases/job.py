@@ -71,6 +71,8 @@ class Surroundings:
     stages: Stages
     tokens: Tokens
     spares: Spares
+    count: Callable[[messages.Status, messages.Status], None] = lambda before, now: None
+    """Told every status of a process beside the one before it, the last one included."""
 
 
 @dataclass(slots=True)
@@ -241,12 +243,14 @@ class JobRun:
             return ""
 
     async def _read(self, process: JobProcess) -> str:
+        before = messages.Status()
         async with asyncio.TaskGroup() as group:
             async for report in process.reports():
                 self._seen_s = time.monotonic()
                 match report:
                     case messages.Status():
-                        self.status = report
+                        self._around.count(before, report)
+                        before = self.status = report
                     case messages.Acquire():
                         self._once(group, "acquire", self._acquire(process, report))
                     case messages.WantToken():

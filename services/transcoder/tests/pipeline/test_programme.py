@@ -46,6 +46,7 @@ def test_no_frame_is_missing_or_repeated_though_the_network_jitters(
     assert [b - a for a, b in pairwise(numbers)] == [1] * (len(numbers) - 1)
     assert {round(b.time_s - a.time_s, 4) for a, b in pairwise(pictures)} == {round(1 / rate, 4)}
     assert status.frames_repeated == 0 and status.frames_dropped == 0
+    assert status.frames_absent == 0
 
 
 def test_sound_and_picture_are_in_sync_at_the_viewer(make_rig: MakeRig) -> None:
@@ -117,8 +118,10 @@ def test_a_loss_freezes_the_picture_until_a_keyframe_that_is_asked_for(make_rig:
     rig = make_rig(feed)
 
     rig.parts("v360", 12)
+    status = rig.programme.status()
     rig.stop()
 
+    assert status.frames_absent == 1
     assert feed.keyframes_asked >= 1
     numbers = counters(rig.shown("v360"))
     assert numbers == sorted(numbers)
@@ -221,8 +224,10 @@ def test_rtp_time_that_jumps_by_an_hour_is_followed(make_rig: MakeRig) -> None:
     rig = make_rig(CardFeed(stream(15), fate=jump))
 
     rig.parts("v360", 18)
+    status = rig.programme.status()
     rig.stop()
 
+    assert status.frames_absent == 0
     pictures = rig.shown("v360")
     assert counters(pictures)[-1] > 60
     assert max(map(abs, rig.lip_sync_ms("v360")[-2:])) < 10
