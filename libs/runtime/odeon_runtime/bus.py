@@ -6,6 +6,7 @@ the process itself goes through a database outbox in the service instead.
 """
 
 import asyncio
+import json
 import secrets
 import time
 from collections import deque
@@ -20,6 +21,7 @@ import nats.js.errors
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
 from odeon.events.v1 import events_pb2
 
@@ -30,7 +32,14 @@ OUTBOX_LIMIT = 100_000
 _PUBLISH_TIMEOUT_S = 2.0
 _RETRY_S = 0.25
 _DEDUPE_WINDOW_S = 120.0
-_MAX_DELIVERIES = 5
+_NS = 1_000_000_000
+_ACK_WAIT_S = 10.0
+_HEARTBEAT_S = 5.0
+_SILENT_HEARTBEATS = 2.5
+_LEAST_SILENCE_S = 2.0
+"""A busy machine delays a heartbeat by this much; a wait of a moment wants them more often."""
+_ENDS_OF_A_WAIT = ("404", "408")
+"""Statuses of ADR-13 that end a pull request in peace: no messages, and time is up."""
 _log = logger(__name__)
 _tracer = telemetry.tracer(__name__)
 
@@ -82,13 +91,14 @@ class Bus:
     def __init__(self, url: str, *, name: str) -> None:
         self._url = url
         self._name = name
-        self._client = Client()
+        self.client = Client()
         self._outbox: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._tasks: list[asyncio.Task[None]] = []
         self._subscriptions: list[tuple[str, Handler]] = []
+        self._pullers: list[Puller] = []
         self.connected = asyncio.Event()
         self.dropped = 0
 
@@ -114,7 +124,7 @@ class Bus:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # AssertionError: a client that was never connected has nothing to close.
         with suppress(nats.errors.Error, TimeoutError, OSError, AssertionError):
-            await asyncio.wait_for(self._client.close(), 1.0)
+            await asyncio.wait_for(self.client.close(), 1.0)
 
     def publish(self, subject: str, fact: events_pb2.Envelope, *, durable: bool = True) -> None:
         """Queue a fact; never blocks. Durable ones go to JetStream and are retried until stored."""
@@ -142,44 +152,16 @@ class Bus:
         if self.connected.is_set():
             await self._listen(subject, handler)
 
-    async def pull(
-        self, stream: str, durable: str, subject: str, *, wait_s: float = 5.0
-    ) -> Offer | None:
-        """The next message of a work queue, or None after `wait_s` without one."""
-        offers = await self.pull_many(stream, durable, subject, limit=1, wait_s=wait_s)
-        return offers[0] if offers else None
-
-    async def pull_many(
-        self, stream: str, durable: str, subject: str, *, limit: int, wait_s: float = 5.0
-    ) -> list[Offer]:
-        """Up to `limit` messages of a stream; empty after `wait_s` without any."""
-        await self.connected.wait()
-        try:
-            jetstream = self._client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
-            config = ConsumerConfig(
-                ack_policy=AckPolicy.EXPLICIT, ack_wait=10, max_deliver=-1, filter_subject=subject
-            )
-            sub = await jetstream.pull_subscribe(
-                subject, durable=durable, stream=stream, config=config
-            )
-            try:
-                messages = await sub.fetch(limit, timeout=wait_s)
-            finally:
-                with suppress(nats.errors.Error):
-                    await sub.unsubscribe()
-        except (nats.errors.TimeoutError, TimeoutError):
-            return []
-        except (nats.errors.Error, nats.js.errors.Error) as error:
-            _log.warning("pull_failed", stream=stream, error=str(error))
-            await asyncio.sleep(_RETRY_S)
-            return []
-        parsed = [await self._parsed(message) for message in messages]
-        return [offer for offer in parsed if offer is not None]
+    def puller(self, stream: str, durable: str, subject: str) -> "Puller":
+        """This process's share in the work of a durable consumer; make one and keep it."""
+        puller = Puller(self, stream, durable, subject)
+        self._pullers.append(puller)
+        return puller
 
     async def ensure_streams(self) -> None:
         """Create the two streams if they are missing; safe to repeat."""
         await self.connected.wait()
-        jetstream = self._client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
+        jetstream = self.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
         for config in (
             StreamConfig(
                 name=subjects.EVENT_STREAM,
@@ -207,7 +189,7 @@ class Bus:
     async def _connect(self) -> None:
         while True:
             try:
-                await self._client.connect(
+                await self.client.connect(
                     self._url,
                     name=self._name,
                     allow_reconnect=True,
@@ -231,22 +213,23 @@ class Bus:
 
     async def _listen(self, subject: str, handler: Handler) -> None:
         async def deliver(message: Msg) -> None:
-            offer = await self._parsed(message)
+            offer = await self.parsed(message)
             if offer is None:
                 return
             context = telemetry.extract(message.headers or {})
             with _tracer.start_as_current_span(f"heard {offer.fact.WhichOneof('fact')}", context):
                 await handler(message.subject, offer.fact)
 
-        await self._client.subscribe(subject, cb=deliver)
+        await self.client.subscribe(subject, cb=deliver)
 
-    async def _parsed(self, message: Msg) -> Offer | None:
+    async def parsed(self, message: Msg) -> Offer | None:
+        """A message as a fact; None for an unreadable one, which goes to the dead letters."""
         try:
             return Offer(message, events_pb2.Envelope.FromString(message.data))
         except DecodeError:
             _log.error("poisoned_message", subject=message.subject)
             with suppress(nats.errors.Error):
-                await self._client.publish(
+                await self.client.publish(
                     subjects.DEAD_LETTERS,
                     message.data,
                     headers={"Odeon-Reason": "UNREADABLE", "Odeon-Subject": message.subject},
@@ -257,6 +240,8 @@ class Bus:
 
     async def _on_lost(self) -> None:
         self.connected.clear()
+        for puller in self._pullers:
+            puller.interrupt()
 
     async def _on_back(self) -> None:
         self.connected.set()
@@ -290,7 +275,7 @@ class Bus:
             if waiting.durable:
                 await self._store(waiting)
             else:
-                await self._client.publish(waiting.subject, waiting.body, headers=waiting.headers)
+                await self.client.publish(waiting.subject, waiting.body, headers=waiting.headers)
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
             _log.warning("publish_failed", subject=waiting.subject, error=str(error))
             return False
@@ -299,7 +284,134 @@ class Bus:
         return True
 
     async def _store(self, waiting: _Waiting) -> None:
-        jetstream = self._client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
+        jetstream = self.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
         await jetstream.publish(
             waiting.subject, waiting.body, headers=waiting.headers, timeout=_PUBLISH_TIMEOUT_S
         )
+
+
+class Puller:
+    """Waits for the messages of a durable consumer. One task at a time uses it.
+
+    The subscription is kept over all waits: making one anew for each would cost three requests
+    every time, and what NATS hands over just then would be lost until its redelivery. It is made
+    again when the connection broke, the consumer or stream went away, or heartbeats stay out (the
+    consumer moved to another server). The protocol is that of NATS ADR-13.
+    """
+
+    def __init__(self, bus: Bus, stream: str, durable: str, subject: str) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._durable = durable
+        self._subject = subject
+        self._inbox: Subscription | None = None
+        self._heard: asyncio.Queue[Msg] = asyncio.Queue()
+        self._due = 0
+        """Messages that the present request may still bring; 0 when there is none."""
+        self._silence: asyncio.Timeout | None = None
+        self._trouble = ""
+
+    async def next(self, *, wait_s: float) -> Offer | None:
+        """The next message, or None after about `wait_s` without one."""
+        offers = await self.batch(1, wait_s=wait_s)
+        return offers[0] if offers else None
+
+    async def batch(self, limit: int, *, wait_s: float) -> list[Offer]:
+        """Up to `limit` messages that are there, or the first one; empty after about `wait_s`.
+
+        Without NATS it waits for as long as that takes.
+        """
+        await self._bus.connected.wait()
+        try:
+            messages = await self._messages(limit, wait_s)
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
+            await self._fail(error)
+            return []
+        self._trouble = ""
+        parsed = [await self._bus.parsed(message) for message in messages]
+        return [offer for offer in parsed if offer is not None]
+
+    def interrupt(self) -> None:
+        """The connection broke: nothing will come of the present request."""
+        self._due = 0
+        if self._silence is not None:
+            self._silence.reschedule(0)
+
+    async def _messages(self, limit: int, wait_s: float) -> list[Msg]:
+        inbox = self._inbox or await self._open()
+        heartbeat_s = min(_HEARTBEAT_S, wait_s / 3)
+        messages: list[Msg] = []
+        while not messages or (len(messages) < limit and not self._heard.empty()):
+            if not self._due:
+                await self._ask(inbox, limit, wait_s, heartbeat_s)
+            message = await self._hear(max(heartbeat_s * _SILENT_HEARTBEATS, _LEAST_SILENCE_S))
+            if (status := _status(message)) is None:
+                self._due -= 1
+                messages.append(message)
+            elif status in _ENDS_OF_A_WAIT:
+                self._due = 0
+                break
+            elif status != "100":
+                raise nats.errors.Error(f"{status} {(message.headers or {}).get('Description')}")
+        return messages
+
+    async def _hear(self, patience_s: float) -> Msg:
+        """The next message or status; raises TimeoutError when nothing comes any more."""
+        try:
+            async with asyncio.timeout(patience_s) as self._silence:
+                return await self._heard.get()
+        finally:
+            self._silence = None
+
+    async def _open(self) -> Subscription:
+        """Make the consumer if it is missing, and an inbox of our own."""
+        jetstream = self._bus.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
+        try:
+            await jetstream.consumer_info(self._stream, self._durable)
+        except nats.js.errors.NotFoundError:
+            config = ConsumerConfig(
+                durable_name=self._durable,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=_ACK_WAIT_S,
+                max_deliver=-1,
+                filter_subject=self._subject,
+            )
+            await jetstream.add_consumer(self._stream, config)
+        self._heard, self._due = asyncio.Queue(), 0
+        client = self._bus.client
+        self._inbox = await client.subscribe(client.new_inbox(), cb=self._heard.put)
+        return self._inbox
+
+    async def _ask(
+        self, inbox: Subscription, limit: int, wait_s: float, heartbeat_s: float
+    ) -> None:
+        request = {
+            "batch": limit,
+            "expires": int(wait_s * _NS),
+            "idle_heartbeat": int(heartbeat_s * _NS),
+        }
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
+        await self._bus.client.publish(subject, json.dumps(request).encode(), reply=inbox.subject)
+        self._due = limit
+
+    async def _fail(self, error: Exception) -> None:
+        """Forget the subscription; a trouble that lasts is told once."""
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            with suppress(nats.errors.Error):
+                await inbox.unsubscribe()
+        if not self._bus.connected.is_set():
+            return
+        trouble = str(error) or type(error).__name__
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if isinstance(error, nats.js.errors.NotFoundError):
+                _log.info("stream_awaited", stream=self._stream)
+            else:
+                _log.warning("pull_failed", stream=self._stream, error=trouble)
+        await asyncio.sleep(_RETRY_S)
+
+
+def _status(message: Msg) -> str | None:
+    """The status that NATS itself sends into an inbox; None for a message of the stream."""
+    return None if message.data else (message.headers or {}).get("Status")

@@ -15,7 +15,7 @@ from odeon_analytics.ports import Fact, Store, StoreUnavailable
 
 DURABLE = "analytics"
 _BATCH = 256
-_WAIT_S = 5.0
+_WAIT_S = 30.0
 _STORE_AWAY_S = 2.0
 _log = logger(__name__)
 
@@ -23,10 +23,9 @@ _log = logger(__name__)
 async def follow_facts(bus: Bus, store: Store) -> None:
     """Keep every fact, for ever; they wait in NATS while the store is away."""
     await bus.ensure_streams()
+    puller = bus.puller(subjects.EVENT_STREAM, DURABLE, subjects.ALL_FACTS)
     while True:
-        offers = await bus.pull_many(
-            subjects.EVENT_STREAM, DURABLE, subjects.ALL_FACTS, limit=_BATCH, wait_s=_WAIT_S
-        )
+        offers = await puller.batch(_BATCH, wait_s=_WAIT_S)
         if not offers:
             continue
         try:

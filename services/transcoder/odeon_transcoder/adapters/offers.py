@@ -5,7 +5,7 @@ from odeon_runtime.bus import Bus
 from odeon_runtime.bus import Offer as BusOffer
 
 _DURABLE = "transcoders"
-_WAIT_S = 5.0
+_WAIT_S = 30.0
 
 
 class JobOffer:
@@ -29,11 +29,9 @@ class BusOffers:
     """Implements `ports.Offers`. All transcoders share one consumer, so each offer goes to one."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+        self._puller = bus.puller(subjects.WORK_STREAM, _DURABLE, subjects.JOB_OFFERS)
 
     async def next(self) -> JobOffer | None:
         """The next offer, None after a while without one or without NATS."""
-        offer = await self._bus.pull(
-            subjects.WORK_STREAM, _DURABLE, subjects.JOB_OFFERS, wait_s=_WAIT_S
-        )
+        offer = await self._puller.next(wait_s=_WAIT_S)
         return JobOffer(offer) if offer is not None else None
