@@ -27,6 +27,7 @@ class ScriptedRoom(room_pb2_grpc.RoomServiceServicer):
         probes: what the prober told, by node.
         waiting: identities that room keeps waiting.
         removed: identities that room refuses.
+        muted: what hosts muted of an identity: (audio, video).
         events: state by event id; others are LIVE.
     """
 
@@ -37,6 +38,7 @@ class ScriptedRoom(room_pb2_grpc.RoomServiceServicer):
         self.probes: dict[str, list[room_pb2.ReportProbeRequest]] = defaultdict(list)
         self.waiting: set[str] = set()
         self.removed: set[str] = set()
+        self.muted: dict[str, tuple[bool, bool]] = {}
         self.events: dict[str, room_pb2.Event.State.ValueType] = {}
         self.changed = asyncio.Condition()
 
@@ -97,6 +99,7 @@ class ScriptedRoom(room_pb2_grpc.RoomServiceServicer):
                 answer.state = State.STATE_WAITING
             if answer.identity in self.removed:
                 answer.state = State.STATE_REMOVED
+            answer.audio_muted, answer.video_muted = self.muted.get(answer.identity, (False, False))
         await self._notify()
         return room_pb2.ReportParticipantResponse(participant=answer)
 

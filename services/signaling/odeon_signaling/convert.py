@@ -4,8 +4,9 @@ from odeon.room.v1 import room_pb2
 from odeon.signaling.v1 import signaling_pb2, stage_pb2
 from odeon_media import NodeStats, SessionStats, TrackStats
 
+from odeon_signaling.domain.entry import Entry
 from odeon_signaling.domain.grants import Grant
-from odeon_signaling.domain.tracks import MediaKind, Source, Track
+from odeon_signaling.domain.tracks import HostMutes, MediaKind, Source, Track
 from odeon_signaling.members import Member
 
 _KINDS = {
@@ -62,6 +63,15 @@ def report_of(grant: Grant, state: room_pb2.Participant.State.ValueType) -> room
         state=state,
         session_id=grant.session_id,
         hidden=grant.hidden,
+    )
+
+
+def entry_from_proto(participant: room_pb2.Participant) -> Entry:
+    """Room's answer on a participant."""
+    return Entry(
+        admitted=participant.state == room_pb2.Participant.STATE_ADMITTED,
+        removed=participant.state == room_pb2.Participant.STATE_REMOVED,
+        mutes=HostMutes(audio=participant.audio_muted, video=participant.video_muted),
     )
 
 

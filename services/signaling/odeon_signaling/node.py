@@ -21,9 +21,10 @@ from odeon_runtime.trust import TrustStore
 from opentelemetry import trace
 
 from odeon_signaling.audience import new_viewer_session
+from odeon_signaling.domain.entry import Entry
 from odeon_signaling.domain.grants import EventKey, Grant, event_grant, probe_grant
 from odeon_signaling.domain.sdpfrag import SdpFragment
-from odeon_signaling.domain.tracks import Track
+from odeon_signaling.domain.tracks import HostMutes, Track
 from odeon_signaling.media import MediaNode, refusals
 from odeon_signaling.members import Member, Outbox, Viewer
 from odeon_signaling.reports import CpuMeter, ParticipantReports
@@ -139,13 +140,17 @@ class Node:
             principal = self._verifier.verify(join.token, TokenAudience.STAGE)
             grant = event_grant(principal, "")
             grant.require_pinned(join.pinned)
-            admitted = await self._admitted(grant)
+            entry = await self._entry(grant)
             self._require_still_valid(grant)
             stage = self._stage(grant.key)
-            resumed = stage.resume(grant, join.resume, admitted=admitted, node=self.name)
+            mutes = self._mutes(grant, entry)
+            resumed = stage.resume(
+                grant, join.resume, admitted=entry.admitted, mutes=mutes, node=self.name
+            )
             member = resumed or Member(
                 grant=grant,
-                admitted=admitted,
+                admitted=entry.admitted,
+                host_mutes=mutes,
                 stay=new_id("stay"),
                 outbox=Outbox(),
                 auto_subscribe=join.auto_subscribe,
@@ -165,10 +170,15 @@ class Node:
             self._require_open()
             grant = self._grant(token, event, TokenAudience.PUBLISH, "prober-publisher")
             _require_sdp(offer)
-            await self._admitted(grant)
+            entry = await self._entry(grant)
             self._require_still_valid(grant)
-            trace_of_join = JoinTrace.of(span, "whip")
-            member = Member(grant=grant, admitted=True, whip=True, trace=trace_of_join)
+            member = Member(
+                grant=grant,
+                admitted=True,
+                host_mutes=self._mutes(grant, entry),
+                whip=True,
+                trace=JoinTrace.of(span, "whip"),
+            )
             answer = self._stage(grant.key).publish_whip(member, offer, self.name)
             self._facts.joined(grant)
             return member.publish, answer, self._media.etag(member.publish)
@@ -239,12 +249,16 @@ class Node:
             stage.close("EVENT_ENDED")
             self._forget_empty(stage)
 
-    def verdict(self, key: EventKey, identity: str, state: int) -> None:
+    def verdict(self, key: EventKey, identity: str, entry: Entry) -> None:
         """Room answered late on somebody who has entered meanwhile."""
-        if state == room_pb2.Participant.STATE_ADMITTED:
-            self.update(key, admitted=identity, ended=False)
-        elif state == room_pb2.Participant.STATE_REMOVED:
+        stage = self.stages.get(key)
+        if entry.removed:
             self.kick(key, identity, "KICKED")
+        elif stage is not None and identity in stage.members:
+            if entry.mutes is not None:  # first, so that nothing slips out between
+                stage.set_host_mutes(identity, entry.mutes)
+            if entry.admitted:
+                self.update(key, admitted=identity, ended=False)
 
     # ---- a stage client's stream
 
@@ -335,12 +349,20 @@ class Node:
             raise TokenRevoked("the session was ended", session_id=grant.session_id)
         self._require_open()
 
-    async def _admitted(self, grant: Grant) -> bool:
+    async def _entry(self, grant: Grant) -> Entry:
         assert self.reports is not None, "wired before the server starts"
-        state = await self.reports.may_enter(grant)
-        if state == room_pb2.Participant.STATE_REMOVED:
+        entry = await self.reports.may_enter(grant)
+        if entry.removed:
             raise Banned("a host removed you", identity=grant.identity)
-        return state == room_pb2.Participant.STATE_ADMITTED
+        return entry
+
+    def _mutes(self, grant: Grant, entry: Entry) -> HostMutes:
+        """What hosts have muted of a newcomer: room's word, else what holds on the stage."""
+        if entry.mutes is not None:
+            return entry.mutes
+        stage = self.stages.get(grant.key)
+        earlier = stage.members.get(grant.identity) if stage is not None else None
+        return earlier.host_mutes if earlier is not None else HostMutes()
 
     def _grant(self, token: str, event: str, audience: TokenAudience, prober: str) -> Grant:
         principal = self._verifier.verify(token, audience, TokenAudience.SERVICE)

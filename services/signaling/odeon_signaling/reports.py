@@ -20,6 +20,7 @@ from odeon_runtime.logs import logger
 from prometheus_client import Gauge
 
 from odeon_signaling import convert
+from odeon_signaling.domain.entry import Entry
 from odeon_signaling.domain.grants import EventKey, Grant
 
 _State = room_pb2.Participant
@@ -31,7 +32,7 @@ _room_heard = Gauge("odeon_signaling_room_reachable", "1 when room took the last
 _sessions = Gauge("odeon_signaling_sessions", "Peer connections on this node")
 _cpu = Gauge("odeon_signaling_cpu_load", "Share of one core that the node uses, 0 to 1")
 
-Verdict = Callable[[EventKey, str, "_State.State.ValueType"], None]
+Verdict = Callable[[EventKey, str, Entry], None]
 
 
 class ParticipantReports:
@@ -40,7 +41,7 @@ class ParticipantReports:
     Args:
         peers: channels to other services.
         node: id of this node.
-        verdict: called with room's answer when it came late (event, identity, state).
+        verdict: called with room's answer when it came late (event, identity, entry).
     """
 
     def __init__(self, peers: Peers, node: str, verdict: Verdict) -> None:
@@ -50,26 +51,26 @@ class ParticipantReports:
         self._later: dict[tuple[EventKey, str], room_pb2.Participant] = {}
         self._wake = asyncio.Event()
 
-    async def may_enter(self, grant: Grant) -> "_State.State.ValueType":
+    async def may_enter(self, grant: Grant) -> Entry:
         """Room's word on a newcomer; a default by role when room does not answer in time.
 
         Raises:
             AioRpcError: room refuses, e.g. ROOM_FULL or EVENT_NOT_OPEN.
         """
         if grant.key.is_probe:
-            return _State.STATE_ADMITTED
+            return Entry(admitted=True)
         asked = convert.report_of(grant, _State.STATE_WAITING)
         # Who comes back is not gone, whatever was still to be told.
         self._later.pop((grant.key, grant.identity), None)
         try:
-            return (await self._report(grant.key, asked)).state
+            return convert.entry_from_proto(await self._report(grant.key, asked))
         except (grpc.aio.AioRpcError, DomainError) as error:
             if not _is_away(error):
                 raise
             _log.warning("room_not_asked", error=_name(error))
         if not grant.hidden:
             self._queue(grant.key, asked)
-        return _State.STATE_ADMITTED if grant.admitted_unasked else _State.STATE_WAITING
+        return Entry(admitted=grant.admitted_unasked)
 
     def left(self, grant: Grant) -> None:
         """A participant is gone; room hears it when it can."""
@@ -91,7 +92,8 @@ class ParticipantReports:
                     continue
                 if self._later.get((key, identity)) is told:
                     del self._later[(key, identity)]
-                self._verdict(key, identity, answer.state)
+                if answer.state != _State.STATE_LEFT:
+                    self._verdict(key, identity, convert.entry_from_proto(answer))
             self._wake.clear()
             if not self._later:
                 await self._wake.wait()

@@ -18,7 +18,7 @@ from odeon_runtime.logs import logger
 from odeon_signaling import convert
 from odeon_signaling.audience import Audience
 from odeon_signaling.domain.grants import EventKey, Grant, NotAdmitted
-from odeon_signaling.domain.tracks import MediaKind, Source, Track
+from odeon_signaling.domain.tracks import HostMutes, MediaKind, Source, Track
 from odeon_signaling.media import refusals
 from odeon_signaling.members import Member, Outbox, Viewer
 from odeon_signaling.subscriptions import Subscriptions, Wish
@@ -92,7 +92,9 @@ class Stage:
             member.send(joined=self._welcome(member, node))
         self._tell_about(member)
 
-    def resume(self, grant: Grant, stay: str, *, admitted: bool, node: str) -> Member | None:
+    def resume(
+        self, grant: Grant, stay: str, *, admitted: bool, mutes: HostMutes, node: str
+    ) -> Member | None:
         """Go on with a stay whose stage connection broke; None when it is not here."""
         member = self.members.get(grant.identity)
         if member is None or not stay or member.stay != stay or member.whip:
@@ -105,6 +107,7 @@ class Stage:
         if member.admitted:
             self._subscribe_to_all(member)
         member.send(joined=self._welcome(member, node))
+        self.set_host_mutes(member.identity, mutes)
         return member
 
     def detach(self, member: Member, outbox: Outbox | None) -> None:
@@ -282,10 +285,14 @@ class Stage:
         member = self.members.get(identity)
         if member is None:
             raise NotFound("no such participant", identity=identity)
-        member.host_mutes = member.host_mutes.changed(audio=audio, video=video)
-        for track in [t for t in self.tracks.values() if t.owner == identity]:
-            self._change(member.host_mutes.apply(track))
+        self.set_host_mutes(identity, member.host_mutes.changed(audio=audio, video=video))
         self.flush()
+
+    def set_host_mutes(self, identity: str, mutes: HostMutes) -> None:
+        """What hosts have muted of a member, for tracks here and to come."""
+        self.members[identity].host_mutes = mutes
+        for track in [t for t in self.tracks.values() if t.owner == identity]:
+            self._change(mutes.apply(track))
 
     # ---- what the media core says
 

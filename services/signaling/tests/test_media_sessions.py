@@ -12,6 +12,8 @@ from odeon_runtime.tokens import Audience
 
 from .conftest import Publisher, World, eventually, until
 
+VIDEO = stage_pb2.TRACK_KIND_VIDEO
+
 
 def tracks_shown(client: Client, kind: str = "video") -> list[Any]:
     return [frame for frame in client.recv(0) if frame.kind == kind]
@@ -47,6 +49,18 @@ async def test_a_whip_publisher_is_a_participant_of_the_stage(world: World) -> N
     assert (await ann.expect("participant_updated")).identity == "obs"
     assert (await ann.expect("track_published")).identity == "obs"
     assert await ann.frames()
+
+
+async def test_a_whip_publisher_that_a_host_muted_stays_muted_when_it_comes_again(
+    world: World,
+) -> None:
+    world.room.muted["obs"] = (False, True)
+    ann = await world.join("ann")
+
+    await world.whip("obs")
+
+    assert (await ann.expect("track_published", lambda t: t.kind == VIDEO)).muted
+    assert not (await ann.expect("track_published", lambda t: t.kind != VIDEO)).muted
 
 
 async def test_the_same_stream_key_replaces_the_stream_before(world: World) -> None:

@@ -67,6 +67,19 @@ async def test_a_late_word_of_room_lets_the_guest_in() -> None:
             assert update.admitted
 
 
+async def test_a_late_word_of_room_mutes_whom_a_host_had_muted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    async with running(room_address=f"127.0.0.1:{port}", alone=True) as world:
+        ann = await world.join("ann", "moderator")
+        await ann.publish()
+        track = await ann.expect("track_published", lambda t: t.kind == stage_pb2.TRACK_KIND_AUDIO)
+        assert not track.muted
+        world.room.muted["ann"] = (True, False)
+        async with room_server(world.issuer, world.room, port=port):
+            await ann.expect("track_published", lambda t: t.track_id == track.track_id and t.muted)
+
+
 async def test_a_node_that_stops_tells_room_first_and_hands_everybody_over() -> None:
     async with running() as world:
         ann = await world.join("ann")

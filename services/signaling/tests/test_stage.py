@@ -89,6 +89,37 @@ async def test_what_a_host_muted_its_owner_cannot_unmute(world: World) -> None:
     assert (await ann.expect("error")).reason == "MUTED_BY_HOST"
 
 
+async def test_who_was_muted_by_a_host_does_not_unmute_by_joining_again(world: World) -> None:
+    ann, bob = await world.join("ann", "guest"), await world.join("bob")
+    world.room.muted["ann"] = (True, False)  # as room keeps it once a host has said so
+    await ann.send(leave=stage_pb2.StageLeave())
+    await bob.expect("participant_left")
+
+    again = await world.join("ann", "guest")
+    await again.publish()
+
+    track = await bob.expect("track_published", lambda t: t.kind == stage_pb2.TRACK_KIND_AUDIO)
+    assert track.muted
+    assert not (
+        await bob.expect("track_published", lambda t: t.kind == stage_pb2.TRACK_KIND_VIDEO)
+    ).muted
+    await again.send(mute=stage_pb2.StageMute(track_id=track.track_id, muted=False))
+    assert (await again.expect("error")).reason == "MUTED_BY_HOST"
+
+
+async def test_a_stay_that_is_resumed_comes_back_as_muted_as_room_says(world: World) -> None:
+    ann, bob = await world.join("ann", "guest"), await world.join("bob")
+    await ann.publish()
+    track = await bob.expect("track_published", lambda t: t.kind == stage_pb2.TRACK_KIND_AUDIO)
+    stay = (await ann.expect("joined")).session_id
+    world.room.muted["ann"] = (True, False)  # said while ann's connection was broken
+    ann.call.cancel()
+
+    await world.join("ann", "guest", resume=stay)
+
+    await bob.expect("track_published", lambda t: t.track_id == track.track_id and t.muted)
+
+
 async def test_a_waiting_guest_sees_nothing_and_publishes_nothing_until_admitted(
     world: World,
 ) -> None:
