@@ -59,7 +59,7 @@ class SignalingServicer(signaling_pb2_grpc.SignalingServiceServicer):
     async def Publish(
         self, request: signaling_pb2.PublishRequest, context: Context
     ) -> signaling_pb2.PublishResponse:
-        """WHIP. Refusals: TOKEN_*, SDP_*, NODE_DRAINING, TOO_MANY_SESSIONS."""
+        """WHIP. Refusals: TOKEN_*, NOT_ADMITTED, SDP_*, NODE_DRAINING, TOO_MANY_SESSIONS."""
         session, answer, etag = await self._node.publish(
             request.token, request.event, request.sdp_offer
         )

@@ -22,7 +22,7 @@ from opentelemetry import trace
 
 from odeon_signaling.audience import new_viewer_session
 from odeon_signaling.domain.entry import Entry
-from odeon_signaling.domain.grants import EventKey, Grant, event_grant, probe_grant
+from odeon_signaling.domain.grants import EventKey, Grant, NotAdmitted, event_grant, probe_grant
 from odeon_signaling.domain.sdpfrag import SdpFragment
 from odeon_signaling.domain.tracks import HostMutes, Track
 from odeon_signaling.media import MediaNode, refusals
@@ -164,13 +164,20 @@ class Node:
             return member
 
     async def publish(self, token: str, event: str, offer: str) -> tuple[str, str, str]:
-        """WHIP: (session, answer, etag)."""
+        """WHIP: (session, answer, etag).
+
+        Raises:
+            NotAdmitted: a host must let them in first. WHIP has no way to wait, so the encoder
+                tries again; room keeps them waiting meanwhile, where a host sees them.
+        """
         span = join_span("whip")
         with trace.use_span(span, end_on_exit=True):
             self._require_open()
             grant = self._grant(token, event, TokenAudience.PUBLISH, "prober-publisher")
             _require_sdp(offer)
             entry = await self._entry(grant)
+            if not entry.admitted:
+                raise NotAdmitted("wait until a host lets you in", identity=grant.identity)
             self._require_still_valid(grant)
             member = Member(
                 grant=grant,

@@ -152,6 +152,24 @@ async def test_the_node_checks_tokens_itself(
     assert await refusal(world.stub.Publish(request)) == reason
 
 
+async def test_who_waits_for_a_host_does_not_come_in_by_whip(world: World) -> None:
+    world.room.waiting.add("gil")
+    ann = await world.join("ann")
+    publisher = Publisher()
+    token = world.issuer.token(Audience.PUBLISH, subject="gil", role="guest")
+    request = signaling_pb2.PublishRequest(
+        token=token, event="events/launch", sdp_offer=publisher.offer
+    )
+
+    assert await refusal(world.stub.Publish(request)) == "NOT_ADMITTED"
+    await publisher.close()
+
+    world.room.waiting.clear()  # a host let them in; the encoder tries again
+    await world.whip("gil")
+    assert (await ann.expect("track_published")).identity == "gil"
+    assert len(ann.all("participant_updated")) == 1
+
+
 async def test_no_service_but_the_prober_publishes_without_a_stream_key(world: World) -> None:
     token = world.issuer.service_token("recorder")
     request = signaling_pb2.PublishRequest(token=token, event="events/probe-n1", sdp_offer="v=0")
