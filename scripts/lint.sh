@@ -2,7 +2,7 @@
 # Formatters, types, layers, contracts: everything that reads the code without running it.
 . "$(dirname "$0")/common.sh"
 BIN=.venv/bin
-PATHS=(libs services cli loadtest tests scripts)
+PATHS=(libs services operator cli loadtest tests scripts conftest.py)
 
 proto_drift() {
   local before after
@@ -13,14 +13,14 @@ proto_drift() {
 }
 types() {
   local packages=()
-  for folder in libs/runtime libs/testkit libs/media services/*/ cli loadtest; do
+  for folder in libs/runtime libs/testkit libs/media services/*/ operator cli loadtest; do
     for package in "$folder"/odeon_*/; do [ -d "$package" ] && packages+=(-p "$(basename "$package")"); done
   done
   $BIN/mypy "${packages[@]}"
 }
 # One run a folder: several have a tests/conftest.py, which mypy takes for one module.
 test_types() {
-  for folder in libs/*/tests services/*/tests cli/tests loadtest/tests tests/*/; do
+  for folder in libs/*/tests services/*/tests operator/tests cli/tests loadtest/tests tests/*/; do
     if [ -n "$(find "$folder" -name '*.py' -print -quit)" ]; then $BIN/mypy "$folder"; fi
   done
 }

@@ -1,0 +1,9 @@
+"""What pytest needs before it imports any test."""
+
+import operator
+from pathlib import Path
+
+# Tests are named by their path, so those of the operator would be operator.tests…: pytest then
+# replaces the standard library's `operator` by a namespace, unless that one can have submodules.
+if not hasattr(operator, "__path__"):
+    operator.__path__ = [str(Path(__file__).parent / "operator")]  # type: ignore[attr-defined]
