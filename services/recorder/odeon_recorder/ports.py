@@ -36,11 +36,11 @@ class TimelineLog(Protocol):
         ...
 
     async def read(self, track: str, msn: int, *, offset: int = 0, size: int = -1) -> bytes | None:
-        """Bytes of a segment; None if it is not on this disk (any more)."""
+        """Bytes of a segment; None if not on this disk (any more); raises SpoolFailed."""
         ...
 
     async def read_init(self, track: str, epoch: int) -> bytes | None:
-        """An init section; None if it is not on this disk."""
+        """An init section; None if it is not on this disk; raises SpoolFailed."""
         ...
 
     @property
@@ -49,11 +49,11 @@ class TimelineLog(Protocol):
         ...
 
     async def checkpoint(self, timeline: Timeline) -> None:
-        """Write the state down and start the journal over."""
+        """Write the state down and start the journal over; raises SpoolFailed."""
         ...
 
     async def forget(self, track: str, msn: int) -> None:
-        """Free an archived segment's room."""
+        """Free an archived segment's room; raises SpoolFailed."""
         ...
 
     async def remove(self) -> None:

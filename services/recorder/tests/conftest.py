@@ -16,6 +16,7 @@ from odeon_recorder.settings import RecorderSettings
 from odeon_runtime.status import error_info
 from odeon_testkit.issuer import SERVICE_SECRET, Issuer, auth_server
 from odeon_testkit.llhls_owner import Owner
+from odeon_testkit.wait import until
 
 
 @dataclass
@@ -36,6 +37,15 @@ class Running:
 
 
 RecorderAt = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+async def eventually(condition: Callable[[], bool], *, limit_s: float = 20) -> None:
+    """Return when `condition` holds."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await until(holds, timeout_s=limit_s)
 
 
 def info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:

@@ -1,9 +1,7 @@
 """Recordings leave the local disk and come back; object storage may be away for a while."""
 
-import asyncio
 import hashlib
 import json
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from odeon_recorder.usecases import recorder as registry
 from odeon_testkit.llhls import LiveChecker, errors
 from odeon_testkit.llhls_owner import Owner, audio, video
 
-from .conftest import RecorderAt, Running, info_of
+from .conftest import RecorderAt, Running, eventually, info_of
 
 INDEX = "/acme/launch/v720/index.m3u8"
 
@@ -27,12 +25,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiving, "MANIFEST_EVERY_S", 0.1)
     monkeypatch.setattr(archiving, "CHECKPOINT_BYTES", 4000)
     monkeypatch.setattr(registry, "KEEPING_EVERY_S", 0.1)
-
-
-async def eventually(condition: Callable[[], bool], *, limit_s: float = 20) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:

@@ -27,11 +27,23 @@ class Disk:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Replace a file's content as a whole."""
-        fresh = path.with_name(path.name + ".new")
+        self.stage(path, data)
+        self.adopt(path)
+        self.settle(path.parent)
+
+    def stage(self, path: Path, data: bytes) -> None:
+        """The first step of `replace`: write the new content beside the old."""
+        fresh = _staged(path)
         fresh.unlink(missing_ok=True)
         self.write(fresh, data)
-        self._rename(fresh, path)
-        self._sync_folder(path.parent)
+
+    def adopt(self, path: Path) -> None:
+        """The second step: everyone sees the new content, but a power cut may undo it."""
+        self._rename(_staged(path), path)
+
+    def settle(self, folder: Path) -> None:
+        """The last step: what was adopted in `folder` stays."""
+        self._sync_folder(folder)
 
     def truncate(self, path: Path, size: int) -> None:
         """Cut a file; a missing one is left missing."""
@@ -69,3 +81,7 @@ class Disk:
 
     def _rename(self, old: Path, new: Path) -> None:
         old.rename(new)
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(path.name + ".new")

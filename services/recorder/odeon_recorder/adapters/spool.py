@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,16 @@ _INDEX = "index.log"
 _log = logger(__name__)
 
 
+@contextmanager
+def _refusals(folder: Path) -> Iterator[None]:
+    """Turns what the disk says into a refusal that callers know how to bear."""
+    try:
+        yield
+    except OSError as error:
+        _log.error("spool_failed", error=str(error), folder=str(folder))
+        raise SpoolFailed("the local disk does not do its work") from error
+
+
 class SpoolLog:
     """One timeline's folder; implements `ports.TimelineLog`."""
 
@@ -41,6 +52,7 @@ class SpoolLog:
         self._threads = threads
         self._size = size
         self._torn = False
+        self._unsettled = False
         self._index_size = 0
         self._indexed: dict[str, int] = {}
         self._checkpointed = 0
@@ -61,7 +73,8 @@ class SpoolLog:
         Archived segments never change any more: they go to the index, which only grows. The
         journal begins with the head, the segments that are not archived yet and the open parts.
         """
-        await asyncio.to_thread(self._checkpoint, take(timeline))
+        with _refusals(self._folder):
+            await asyncio.to_thread(self._checkpoint, take(timeline))
 
     def _checkpoint(self, state: Snapshot) -> None:
         covered = {name: _archived_prefix(track) for name, track in state.tracks.items()}
@@ -83,17 +96,27 @@ class SpoolLog:
                 sealed = manifest.segment_to_json(name, segment, b"")
                 lines.append(journal.line({"is": "Sealed", **sealed}))
         lines.append(journal.encode(state.open_parts))
-        self._disk.replace(self._folder / _JOURNAL, b"".join(lines))
+        self._disk.stage(self._folder / _JOURNAL, b"".join(lines))
+        self._disk.adopt(self._folder / _JOURNAL)
         self._size = self._checkpointed = sum(map(len, lines))
         self._index_size, self._indexed = index_size, covered
-        self._torn = False
+        self._torn, self._unsettled = False, True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Make the checkpoint's new journal outlast a power cut; no fact may join it before."""
+        self._disk.settle(self._folder)
+        self._unsettled = False
 
     async def commit(self, entries: Sequence[Entry]) -> None:
         """Write media and journal side by side, each with fdatasync; all or none."""
         lines = journal.encode(entry.fact for entry in entries)
-        if self._torn:
-            await self._run(self._disk.truncate, self._folder / _JOURNAL, self._size)
-            self._torn = False
+        with _refusals(self._folder):
+            if self._torn:
+                await self._run(self._disk.truncate, self._folder / _JOURNAL, self._size)
+                self._torn = False
+            if self._unsettled:
+                await self._run(self._settle)
         jobs = [self._run(self._write, entry) for entry in entries if entry.data]
         jobs.append(self._run(self._append, lines))
         results = await asyncio.gather(*jobs, return_exceptions=True)
@@ -108,16 +131,19 @@ class SpoolLog:
     async def read(self, track: str, msn: int, *, offset: int = 0, size: int = -1) -> bytes | None:
         """Bytes of a segment's file."""
         path = segment_path(self._folder, track, msn)
-        return await asyncio.to_thread(self._disk.read, path, offset=offset, size=size)
+        with _refusals(self._folder):
+            return await asyncio.to_thread(self._disk.read, path, offset=offset, size=size)
 
     async def read_init(self, track: str, epoch: int) -> bytes | None:
         """An init section."""
-        return await asyncio.to_thread(self._disk.read, init_path(self._folder, track, epoch))
+        with _refusals(self._folder):
+            return await asyncio.to_thread(self._disk.read, init_path(self._folder, track, epoch))
 
     async def forget(self, track: str, msn: int) -> None:
         """Delete a segment's file."""
         path = segment_path(self._folder, track, msn)
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        with _refusals(self._folder):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def remove(self) -> None:
         """Delete the folder."""

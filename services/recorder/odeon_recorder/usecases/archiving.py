@@ -7,7 +7,7 @@ segments wait on the local disk, and the rounds go on with growing pauses.
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from odeon_runtime.errors import DomainError
@@ -54,24 +54,34 @@ class Archivist:
         """Go on until all of an ended timeline is in object storage."""
         pause_s = _PACE_S
         while not self._live.in_archive:
-            try:
-                # First, because it needs no object storage.
-                await self._checkpoint()
-                await self._round()
-                pause_s = _PACE_S
-            except ArchiveAway as error:
-                meters.ARCHIVE_AWAY.inc()
-                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
-                _log.warning("archive_away", timeline=str(self._live.key), error=str(error))
-            except DomainError as error:
-                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
-                _log.error("archiving_failed", timeline=str(self._live.key), reason=error.reason)
+            # Each goes on without the others: eviction makes the room that the rest may lack, and
+            # a checkpoint needs no object storage.
+            steps = (self._evict, self._checkpoint, self._round)
+            well = [await self._try(step) for step in steps]
+            pause_s = _PACE_S if all(well) else min(_LONGEST_PAUSE_S, pause_s * 2)
             await asyncio.sleep(pause_s)
             # Something changes at least with every part; the limit is for manifests that are due.
             with suppress(TimeoutError):
                 async with asyncio.timeout(MANIFEST_EVERY_S):
                     if not self._live.in_archive and not self._due():
                         await self._live.changed()
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it went well; no failure ends the archiving of a timeline that goes on."""
+        try:
+            await step()
+        except ArchiveAway as error:
+            meters.ARCHIVE_AWAY.inc()
+            _log.warning("archive_away", timeline=str(self._live.key), error=str(error))
+        except DomainError as error:
+            meters.ARCHIVING_FAILURES.inc()
+            _log.error("archiving_failed", timeline=str(self._live.key), reason=error.reason)
+        except Exception as error:
+            meters.ARCHIVING_FAILURES.inc()
+            _log.error("archiving_failed", timeline=str(self._live.key), exc_info=error)
+        else:
+            return True
+        return False
 
     async def _round(self) -> None:
         # In order within a track: what is archived is always a beginning.
@@ -86,7 +96,6 @@ class Archivist:
             await self._archive.put_manifest(timeline)
             self._manifest_at, self._manifest_of = time.monotonic(), version
             self._live.in_archive = ended and complete
-        await self._evict()
 
     def _due(self) -> bool:
         return any(len(t.archived) < len(t.segments) for t in self._live.tracks)

@@ -15,6 +15,9 @@ SPOOL_FAILURES = Counter("odeon_recorder_spool_failures_total", "Writes the disk
 ARCHIVE_AWAY = Counter(
     "odeon_recorder_archive_failures_total", "Rounds in which object storage did not answer"
 )
+ARCHIVING_FAILURES = Counter(
+    "odeon_recorder_archiving_failures_total", "Steps that failed for another reason"
+)
 ARCHIVE_LAG = Gauge(
     "odeon_recorder_unarchived_segments", "Closed segments that are on the local disk alone"
 )
