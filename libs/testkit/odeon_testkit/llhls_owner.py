@@ -69,6 +69,7 @@ class Owner:
     epoch: int = 0
     next_msn: int = 0
     next_event_time_s: float = 0.0
+    tracks: list[Any] = field(default_factory=list)
     stored: dict[tuple[str, int, int], bytes] = field(default_factory=dict)
 
     @property
@@ -76,7 +77,7 @@ class Owner:
         return (("authorization", f"Bearer {self.token}"),)
 
     async def acquire(self, tracks: Sequence[Any], *, init: bool = True) -> None:
-        """Acquire the timeline and send the init sections."""
+        """Acquire the timeline, without `tracks` with the last ones, and send the init sections."""
         response = await self.stub.AcquireTimeline(
             recorder_pb2.AcquireTimelineRequest(
                 tenant_id=self.tenant, event=f"events/{self.event}", owner=self.name, tracks=tracks
@@ -85,7 +86,8 @@ class Owner:
         )
         self.epoch, self.next_msn = response.epoch, response.next_msn
         self.next_event_time_s = response.next_event_time.ToNanoseconds() / 1e9
-        for spec in tracks if init else ():
+        self.tracks = list(response.tracks)
+        for spec in self.tracks if init else ():
             answer = await self.put_init(spec.track)
             assert answer.status_code in (200, 201), answer.text
 

@@ -185,7 +185,7 @@ async def test_tracks_that_break_what_playlists_promise_are_refused(
 ) -> None:
     longer = video()
     longer.segment_target_s = 4
-    for tracks in ([], [video(), video()], [longer]):
+    for tracks in ([video()] * 17, [video(), video()], [longer]):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await owner.acquire(tracks)
         assert info_of(refused.value).reason in ("INVALID_ARGUMENT", "TRACKS_MISMATCH")
@@ -194,6 +194,17 @@ async def test_tracks_that_break_what_playlists_promise_are_refused(
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await owner.acquire([odd])
     assert info_of(refused.value).reason == "INVALID_ARGUMENT"
+
+
+async def test_nothing_can_be_gone_on_with_where_nothing_was_written(recorder: Running) -> None:
+    newcomer = recorder.owner(event="unheard-of")
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await newcomer.acquire([])
+    await newcomer.acquire([video()])
+
+    assert info_of(refused.value).reason == "TRACKS_MISSING"
+    assert newcomer.epoch == 1
 
 
 async def test_nothing_crosses_tenants(recorder: Running, owner: Owner) -> None:

@@ -120,6 +120,24 @@ async def test_a_take_over_lets_waiters_go_on_at_the_next_segment(
     assert "#EXT-X-GAP\n#EXTINF:0.33333,\ns1.m4s" in audio_text
 
 
+async def test_a_successor_that_names_no_tracks_goes_on_with_those_of_the_last_epoch(
+    recorder: Running, owner: Owner
+) -> None:
+    top, small = video(), video("v240", height=240)
+    await owner.acquire([top, small, audio()])
+    await owner.acquire([small, audio()])
+    await owner.put("v240", owner.next_msn, 0, last=True)
+
+    successor = recorder.owner()
+    await successor.acquire([])
+
+    assert sorted(spec.track for spec in successor.tracks) == ["a128", "v240"]
+    assert small in successor.tracks and audio() in successor.tracks
+    assert successor.next_msn == owner.next_msn + 1
+    assert (await successor.put("v240", successor.next_msn, 0)).status_code == 201
+    assert (await successor.put_init("v720")).status_code == 404, "dropped an epoch ago"
+
+
 async def test_after_the_end_the_same_address_is_a_recording(
     recorder: Running, owner: Owner
 ) -> None:

@@ -72,6 +72,7 @@ def granted_to_proto(granted: Granted, origin_ms: int) -> recorder_pb2.AcquireTi
         epoch=granted.epoch,
         next_msn=granted.next_msn,
         next_event_time=duration(granted.start_ns),
+        tracks=[spec_to_proto(spec) for spec in granted.tracks],
     )
     response.origin_time.FromMilliseconds(origin_ms)
     return response

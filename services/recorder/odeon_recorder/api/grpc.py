@@ -36,11 +36,11 @@ class RecorderServicer(recorder_pb2_grpc.RecorderServiceServicer):
     ) -> recorder_pb2.AcquireTimelineResponse:
         """Grant the next epoch.
 
-        Refusals: TIMELINE_HELD (with a time to try again), TIMELINE_ENDED, TRACKS_MISMATCH,
-        DISK_FULL.
+        Refusals: TIMELINE_HELD (with a time to try again), TIMELINE_ENDED, TRACKS_MISSING,
+        TRACKS_MISMATCH, DISK_FULL.
         """
-        if not 1 <= len(request.tracks) <= MAX_TRACKS:
-            raise InvalidArgument(field="tracks", problem=f"are 1 to {MAX_TRACKS}")
+        if len(request.tracks) > MAX_TRACKS:
+            raise InvalidArgument(field="tracks", problem=f"are {MAX_TRACKS} at most")
         live, granted = await self._recorder.acquire(
             _key(request.tenant_id, request.event),
             Identity.parse(request.owner),

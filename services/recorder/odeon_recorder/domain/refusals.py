@@ -45,6 +45,13 @@ class TracksMismatch(DomainError):
     reason = "TRACKS_MISMATCH"
 
 
+class TracksMissing(DomainError):
+    """Nothing was written yet that one could go on with: name the tracks."""
+
+    kind = Kind.PRECONDITION
+    reason = "TRACKS_MISSING"
+
+
 class TrackUnknown(DomainError):
     """The present epoch was not granted this track."""
 

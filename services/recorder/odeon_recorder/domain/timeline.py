@@ -30,6 +30,7 @@ from odeon_recorder.domain.refusals import (
     TimelineHeld,
     TimelineNotFound,
     TracksMismatch,
+    TracksMissing,
     TrackUnknown,
 )
 from odeon_recorder.domain.track import Track
@@ -128,8 +129,10 @@ class Timeline:
     ) -> Granted:
         """The next epoch, for the same owner at once, for another one after a second's silence.
 
+        Without `tracks` it goes on with those of the epoch before.
+
         Raises:
-            TimelineEnded, TimelineHeld, TracksMismatch.
+            TimelineEnded, TimelineHeld, TracksMissing, TracksMismatch.
         """
         self._require_open()
         if self.epochs and owner != self.owner and silent_s < SILENCE_S:
@@ -139,6 +142,7 @@ class Timeline:
                 owner=self.owner,
                 epoch=str(self.epoch),
             )
+        tracks = tracks or self._granted_specs()
         self._require_same_promises(tracks)
         last = max((track.last_msn for track in self.tracks.values()), default=-1)
         start = max(self.end_ns, self.epochs[-1].start_ns if self.epochs else 0)
@@ -235,9 +239,14 @@ class Timeline:
         if self.ended_ms is not None:
             raise TimelineEnded("the timeline has ended")
 
+    def _granted_specs(self) -> list[TrackSpec]:
+        if not self.granted:
+            raise TracksMissing("no epoch was granted yet")
+        return [track.spec for name, track in self.tracks.items() if name in self.granted]
+
     def _require_same_promises(self, tracks: Sequence[TrackSpec]) -> None:
-        if not tracks or len({spec.track for spec in tracks}) != len(tracks):
-            raise TracksMismatch("name each track once, and at least one")
+        if len({spec.track for spec in tracks}) != len(tracks):
+            raise TracksMismatch("name each track once")
         if len({spec.segment_target_s for spec in tracks}) != 1:
             raise TracksMismatch("all tracks share one segment target")
         if not self.tracks:

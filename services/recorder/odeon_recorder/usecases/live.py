@@ -82,7 +82,11 @@ class LiveTimeline:
     # Writing
 
     async def acquire(self, owner: str, tracks: Sequence[TrackSpec]) -> Granted:
-        """Grant the next epoch; raises TimelineHeld, TimelineEnded, TracksMismatch."""
+        """Grant the next epoch.
+
+        Raises:
+            TimelineHeld, TimelineEnded, TracksMissing, TracksMismatch.
+        """
 
         def decide() -> Sequence[Fact]:
             silent_s = time.monotonic() - self._sign_at

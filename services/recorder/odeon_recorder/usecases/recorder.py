@@ -79,7 +79,7 @@ class Recorder:
         """Grant an epoch; the first one creates the timeline.
 
         Raises:
-            TimelineHeld, TimelineEnded, TracksMismatch, DiskFull.
+            TimelineHeld, TimelineEnded, TracksMissing, TracksMismatch, DiskFull.
         """
         live = await self._open(key, create=True)
         assert live is not None

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from odeon.common.v1 import options_pb2 as odeon_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n odeon/recorder/v1/recorder.proto\x12\x11odeon.recorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dodeon/common/v1/options.proto\"\xf6\x02\n\tTrackSpec\x12\x14\n\x05track\x18\x01 \x01(\tR\x05track\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32!.odeon.recorder.v1.TrackSpec.KindR\x04kind\x12\x14\n\x05\x63odec\x18\x03 \x01(\tR\x05\x63odec\x12#\n\rbandwidth_bps\x18\x04 \x01(\x03R\x0c\x62\x61ndwidthBps\x12\x19\n\x08width_px\x18\x05 \x01(\x05R\x07widthPx\x12\x1b\n\theight_px\x18\x06 \x01(\x05R\x08heightPx\x12\x1d\n\nframe_rate\x18\x07 \x01(\x01R\tframeRate\x12\"\n\rpart_target_s\x18\x08 \x01(\x01R\x0bpartTargetS\x12(\n\x10segment_target_s\x18\t \x01(\x05R\x0esegmentTargetS\"<\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_VIDEO\x10\x01\x12\x0e\n\nKIND_AUDIO\x10\x02\"\x97\x01\n\x16\x41\x63quireTimelineRequest\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x14\n\x05\x65vent\x18\x02 \x01(\tR\x05\x65vent\x12\x14\n\x05owner\x18\x03 \x01(\tR\x05owner\x12\x34\n\x06tracks\x18\x04 \x03(\x0b\x32\x1c.odeon.recorder.v1.TrackSpecR\x06tracks\"\xca\x01\n\x17\x41\x63quireTimelineResponse\x12\x14\n\x05\x65poch\x18\x01 \x01(\x03R\x05\x65poch\x12\x19\n\x08next_msn\x18\x02 \x01(\x03R\x07nextMsn\x12\x41\n\x0fnext_event_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\rnextEventTime\x12;\n\x0borigin_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noriginTime\"q\n\x10HeartbeatRequest\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x14\n\x05\x65vent\x18\x02 \x01(\tR\x05\x65vent\x12\x14\n\x05owner\x18\x03 \x01(\tR\x05owner\x12\x14\n\x05\x65poch\x18\x04 \x01(\x03R\x05\x65poch\"\x13\n\x11HeartbeatResponse\"]\n\x12\x45ndTimelineRequest\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x14\n\x05\x65vent\x18\x02 \x01(\tR\x05\x65vent\x12\x14\n\x05\x65poch\x18\x03 \x01(\x03R\x05\x65poch\"N\n\x13\x45ndTimelineResponse\x12\x37\n\x08timeline\x18\x01 \x01(\x0b\x32\x1b.odeon.recorder.v1.TimelineR\x08timeline\"\xfb\x02\n\x08Timeline\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32!.odeon.recorder.v1.Timeline.StateR\x05state\x12\x14\n\x05\x65poch\x18\x03 \x01(\x03R\x05\x65poch\x12\x38\n\x06tracks\x18\x04 \x03(\x0b\x32 .odeon.recorder.v1.TrackTimelineR\x06tracks\x12;\n\x0borigin_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noriginTime\x12\x35\n\x08\x64uration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x1d\n\nsize_bytes\x18\x07 \x01(\x03R\tsizeBytes\"?\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x0f\n\x0bSTATE_ENDED\x10\x02\"\xd6\x01\n\rTrackTimeline\x12\x30\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.odeon.recorder.v1.TrackSpecR\x04spec\x12\x1a\n\x08segments\x18\x02 \x01(\x03R\x08segments\x12\x14\n\x05parts\x18\x03 \x01(\x03R\x05parts\x12\x35\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12*\n\x04gaps\x18\x05 \x03(\x0b\x32\x16.odeon.recorder.v1.GapR\x04gaps\"\xa2\x01\n\x03Gap\x12/\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05start\x12\x35\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x1b\n\tfirst_msn\x18\x03 \x01(\x03R\x08\x66irstMsn\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"(\n\x12GetTimelineRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"N\n\x13GetTimelineResponse\x12\x37\n\x08timeline\x18\x01 \x01(\x0b\x32\x1b.odeon.recorder.v1.TimelineR\x08timeline\"R\n\x14ListTimelinesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"z\n\x15ListTimelinesResponse\x12\x39\n\ttimelines\x18\x01 \x03(\x0b\x32\x1b.odeon.recorder.v1.TimelineR\ttimelines\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"+\n\x15\x44\x65leteTimelineRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x18\n\x16\x44\x65leteTimelineResponse2\xc1\x05\n\x0fRecorderService\x12u\n\x0f\x41\x63quireTimeline\x12).odeon.recorder.v1.AcquireTimelineRequest\x1a*.odeon.recorder.v1.AcquireTimelineResponse\"\x0b\x8a\xb5\x18\x07service\x12\x63\n\tHeartbeat\x12#.odeon.recorder.v1.HeartbeatRequest\x1a$.odeon.recorder.v1.HeartbeatResponse\"\x0b\x8a\xb5\x18\x07service\x12i\n\x0b\x45ndTimeline\x12%.odeon.recorder.v1.EndTimelineRequest\x1a&.odeon.recorder.v1.EndTimelineResponse\"\x0b\x8a\xb5\x18\x07service\x12p\n\x0bGetTimeline\x12%.odeon.recorder.v1.GetTimelineRequest\x1a&.odeon.recorder.v1.GetTimelineResponse\"\x12\x8a\xb5\x18\x0erecordings.get\x12w\n\rListTimelines\x12\'.odeon.recorder.v1.ListTimelinesRequest\x1a(.odeon.recorder.v1.ListTimelinesResponse\"\x13\x8a\xb5\x18\x0frecordings.list\x12|\n\x0e\x44\x65leteTimeline\x12(.odeon.recorder.v1.DeleteTimelineRequest\x1a).odeon.recorder.v1.DeleteTimelineResponse\"\x15\x8a\xb5\x18\x11recordings.deleteb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n odeon/recorder/v1/recorder.proto\x12\x11odeon.recorder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dodeon/common/v1/options.proto\"\xf6\x02\n\tTrackSpec\x12\x14\n\x05track\x18\x01 \x01(\tR\x05track\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32!.odeon.recorder.v1.TrackSpec.KindR\x04kind\x12\x14\n\x05\x63odec\x18\x03 \x01(\tR\x05\x63odec\x12#\n\rbandwidth_bps\x18\x04 \x01(\x03R\x0c\x62\x61ndwidthBps\x12\x19\n\x08width_px\x18\x05 \x01(\x05R\x07widthPx\x12\x1b\n\theight_px\x18\x06 \x01(\x05R\x08heightPx\x12\x1d\n\nframe_rate\x18\x07 \x01(\x01R\tframeRate\x12\"\n\rpart_target_s\x18\x08 \x01(\x01R\x0bpartTargetS\x12(\n\x10segment_target_s\x18\t \x01(\x05R\x0esegmentTargetS\"<\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_VIDEO\x10\x01\x12\x0e\n\nKIND_AUDIO\x10\x02\"\x97\x01\n\x16\x41\x63quireTimelineRequest\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x14\n\x05\x65vent\x18\x02 \x01(\tR\x05\x65vent\x12\x14\n\x05owner\x18\x03 \x01(\tR\x05owner\x12\x34\n\x06tracks\x18\x04 \x03(\x0b\x32\x1c.odeon.recorder.v1.TrackSpecR\x06tracks\"\x80\x02\n\x17\x41\x63quireTimelineResponse\x12\x14\n\x05\x65poch\x18\x01 \x01(\x03R\x05\x65poch\x12\x19\n\x08next_msn\x18\x02 \x01(\x03R\x07nextMsn\x12\x41\n\x0fnext_event_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\rnextEventTime\x12;\n\x0borigin_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noriginTime\x12\x34\n\x06tracks\x18\x05 \x03(\x0b\x32\x1c.odeon.recorder.v1.TrackSpecR\x06tracks\"q\n\x10HeartbeatRequest\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x14\n\x05\x65vent\x18\x02 \x01(\tR\x05\x65vent\x12\x14\n\x05owner\x18\x03 \x01(\tR\x05owner\x12\x14\n\x05\x65poch\x18\x04 \x01(\x03R\x05\x65poch\"\x13\n\x11HeartbeatResponse\"]\n\x12\x45ndTimelineRequest\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x14\n\x05\x65vent\x18\x02 \x01(\tR\x05\x65vent\x12\x14\n\x05\x65poch\x18\x03 \x01(\x03R\x05\x65poch\"N\n\x13\x45ndTimelineResponse\x12\x37\n\x08timeline\x18\x01 \x01(\x0b\x32\x1b.odeon.recorder.v1.TimelineR\x08timeline\"\xfb\x02\n\x08Timeline\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32!.odeon.recorder.v1.Timeline.StateR\x05state\x12\x14\n\x05\x65poch\x18\x03 \x01(\x03R\x05\x65poch\x12\x38\n\x06tracks\x18\x04 \x03(\x0b\x32 .odeon.recorder.v1.TrackTimelineR\x06tracks\x12;\n\x0borigin_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noriginTime\x12\x35\n\x08\x64uration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x1d\n\nsize_bytes\x18\x07 \x01(\x03R\tsizeBytes\"?\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_LIVE\x10\x01\x12\x0f\n\x0bSTATE_ENDED\x10\x02\"\xd6\x01\n\rTrackTimeline\x12\x30\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.odeon.recorder.v1.TrackSpecR\x04spec\x12\x1a\n\x08segments\x18\x02 \x01(\x03R\x08segments\x12\x14\n\x05parts\x18\x03 \x01(\x03R\x05parts\x12\x35\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12*\n\x04gaps\x18\x05 \x03(\x0b\x32\x16.odeon.recorder.v1.GapR\x04gaps\"\xa2\x01\n\x03Gap\x12/\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05start\x12\x35\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x08\x64uration\x12\x1b\n\tfirst_msn\x18\x03 \x01(\x03R\x08\x66irstMsn\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"(\n\x12GetTimelineRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"N\n\x13GetTimelineResponse\x12\x37\n\x08timeline\x18\x01 \x01(\x0b\x32\x1b.odeon.recorder.v1.TimelineR\x08timeline\"R\n\x14ListTimelinesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"z\n\x15ListTimelinesResponse\x12\x39\n\ttimelines\x18\x01 \x03(\x0b\x32\x1b.odeon.recorder.v1.TimelineR\ttimelines\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"+\n\x15\x44\x65leteTimelineRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x18\n\x16\x44\x65leteTimelineResponse2\xc1\x05\n\x0fRecorderService\x12u\n\x0f\x41\x63quireTimeline\x12).odeon.recorder.v1.AcquireTimelineRequest\x1a*.odeon.recorder.v1.AcquireTimelineResponse\"\x0b\x8a\xb5\x18\x07service\x12\x63\n\tHeartbeat\x12#.odeon.recorder.v1.HeartbeatRequest\x1a$.odeon.recorder.v1.HeartbeatResponse\"\x0b\x8a\xb5\x18\x07service\x12i\n\x0b\x45ndTimeline\x12%.odeon.recorder.v1.EndTimelineRequest\x1a&.odeon.recorder.v1.EndTimelineResponse\"\x0b\x8a\xb5\x18\x07service\x12p\n\x0bGetTimeline\x12%.odeon.recorder.v1.GetTimelineRequest\x1a&.odeon.recorder.v1.GetTimelineResponse\"\x12\x8a\xb5\x18\x0erecordings.get\x12w\n\rListTimelines\x12\'.odeon.recorder.v1.ListTimelinesRequest\x1a(.odeon.recorder.v1.ListTimelinesResponse\"\x13\x8a\xb5\x18\x0frecordings.list\x12|\n\x0e\x44\x65leteTimeline\x12(.odeon.recorder.v1.DeleteTimelineRequest\x1a).odeon.recorder.v1.DeleteTimelineResponse\"\x15\x8a\xb5\x18\x11recordings.deleteb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,35 +53,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACQUIRETIMELINEREQUEST']._serialized_start=529
   _globals['_ACQUIRETIMELINEREQUEST']._serialized_end=680
   _globals['_ACQUIRETIMELINERESPONSE']._serialized_start=683
-  _globals['_ACQUIRETIMELINERESPONSE']._serialized_end=885
-  _globals['_HEARTBEATREQUEST']._serialized_start=887
-  _globals['_HEARTBEATREQUEST']._serialized_end=1000
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1002
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1021
-  _globals['_ENDTIMELINEREQUEST']._serialized_start=1023
-  _globals['_ENDTIMELINEREQUEST']._serialized_end=1116
-  _globals['_ENDTIMELINERESPONSE']._serialized_start=1118
-  _globals['_ENDTIMELINERESPONSE']._serialized_end=1196
-  _globals['_TIMELINE']._serialized_start=1199
-  _globals['_TIMELINE']._serialized_end=1578
-  _globals['_TIMELINE_STATE']._serialized_start=1515
-  _globals['_TIMELINE_STATE']._serialized_end=1578
-  _globals['_TRACKTIMELINE']._serialized_start=1581
-  _globals['_TRACKTIMELINE']._serialized_end=1795
-  _globals['_GAP']._serialized_start=1798
-  _globals['_GAP']._serialized_end=1960
-  _globals['_GETTIMELINEREQUEST']._serialized_start=1962
-  _globals['_GETTIMELINEREQUEST']._serialized_end=2002
-  _globals['_GETTIMELINERESPONSE']._serialized_start=2004
-  _globals['_GETTIMELINERESPONSE']._serialized_end=2082
-  _globals['_LISTTIMELINESREQUEST']._serialized_start=2084
-  _globals['_LISTTIMELINESREQUEST']._serialized_end=2166
-  _globals['_LISTTIMELINESRESPONSE']._serialized_start=2168
-  _globals['_LISTTIMELINESRESPONSE']._serialized_end=2290
-  _globals['_DELETETIMELINEREQUEST']._serialized_start=2292
-  _globals['_DELETETIMELINEREQUEST']._serialized_end=2335
-  _globals['_DELETETIMELINERESPONSE']._serialized_start=2337
-  _globals['_DELETETIMELINERESPONSE']._serialized_end=2361
-  _globals['_RECORDERSERVICE']._serialized_start=2364
-  _globals['_RECORDERSERVICE']._serialized_end=3069
+  _globals['_ACQUIRETIMELINERESPONSE']._serialized_end=939
+  _globals['_HEARTBEATREQUEST']._serialized_start=941
+  _globals['_HEARTBEATREQUEST']._serialized_end=1054
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1056
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1075
+  _globals['_ENDTIMELINEREQUEST']._serialized_start=1077
+  _globals['_ENDTIMELINEREQUEST']._serialized_end=1170
+  _globals['_ENDTIMELINERESPONSE']._serialized_start=1172
+  _globals['_ENDTIMELINERESPONSE']._serialized_end=1250
+  _globals['_TIMELINE']._serialized_start=1253
+  _globals['_TIMELINE']._serialized_end=1632
+  _globals['_TIMELINE_STATE']._serialized_start=1569
+  _globals['_TIMELINE_STATE']._serialized_end=1632
+  _globals['_TRACKTIMELINE']._serialized_start=1635
+  _globals['_TRACKTIMELINE']._serialized_end=1849
+  _globals['_GAP']._serialized_start=1852
+  _globals['_GAP']._serialized_end=2014
+  _globals['_GETTIMELINEREQUEST']._serialized_start=2016
+  _globals['_GETTIMELINEREQUEST']._serialized_end=2056
+  _globals['_GETTIMELINERESPONSE']._serialized_start=2058
+  _globals['_GETTIMELINERESPONSE']._serialized_end=2136
+  _globals['_LISTTIMELINESREQUEST']._serialized_start=2138
+  _globals['_LISTTIMELINESREQUEST']._serialized_end=2220
+  _globals['_LISTTIMELINESRESPONSE']._serialized_start=2222
+  _globals['_LISTTIMELINESRESPONSE']._serialized_end=2344
+  _globals['_DELETETIMELINEREQUEST']._serialized_start=2346
+  _globals['_DELETETIMELINEREQUEST']._serialized_end=2389
+  _globals['_DELETETIMELINERESPONSE']._serialized_start=2391
+  _globals['_DELETETIMELINERESPONSE']._serialized_end=2415
+  _globals['_RECORDERSERVICE']._serialized_start=2418
+  _globals['_RECORDERSERVICE']._serialized_end=3123
 # @@protoc_insertion_point(module_scope)

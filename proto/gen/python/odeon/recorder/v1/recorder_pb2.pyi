@@ -99,7 +99,11 @@ class AcquireTimelineRequest(_message.Message):
     owner: _builtins.str
     """Who asks; the same owner may ask again and gets a higher epoch at once."""
     @_builtins.property
-    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackSpec]: ...
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackSpec]:
+        """Empty goes on with the tracks of the last epoch, so that a worker that never saw the event
+        keeps its renditions; TRACKS_MISSING where there was none yet.
+        """
+
     def __init__(
         self,
         *,
@@ -124,6 +128,7 @@ class AcquireTimelineResponse(_message.Message):
     NEXT_MSN_FIELD_NUMBER: _builtins.int
     NEXT_EVENT_TIME_FIELD_NUMBER: _builtins.int
     ORIGIN_TIME_FIELD_NUMBER: _builtins.int
+    TRACKS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     next_msn: _builtins.int
     """First media sequence number of the new epoch, the same for all tracks."""
@@ -135,6 +140,10 @@ class AcquireTimelineResponse(_message.Message):
     def origin_time(self) -> _timestamp_pb2.Timestamp:
         """Wall clock of event time zero; set by the first epoch."""
 
+    @_builtins.property
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackSpec]:
+        """What the new epoch may write."""
+
     def __init__(
         self,
         *,
@@ -142,10 +151,11 @@ class AcquireTimelineResponse(_message.Message):
         next_msn: _builtins.int = ...,
         next_event_time: _duration_pb2.Duration | None = ...,
         origin_time: _timestamp_pb2.Timestamp | None = ...,
+        tracks: _abc.Iterable[Global___TrackSpec] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_event_time", b"next_event_time", "origin_time", b"origin_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "next_event_time", b"next_event_time", "next_msn", b"next_msn", "origin_time", b"origin_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "next_event_time", b"next_event_time", "next_msn", b"next_msn", "origin_time", b"origin_time", "tracks", b"tracks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
