@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test. Under CI a missing component is a failure, never a skip.
 . "$(dirname "$0")/common.sh"
-export ODEON_EDGE_BIN="${ODEON_EDGE_BIN:-$PWD/.venv/bin/odeon-edge}"
+export ODEON_EDGE_PROGRAM="${ODEON_EDGE_PROGRAM:-$PWD/.venv/bin/odeon-edge}"
 scripts/lint.sh
 say "Running the tests"
 step "Rust" cargo test --locked --workspace -q

@@ -3,20 +3,9 @@
 import os
 from pathlib import Path
 
+from odeon_testkit.process_tree import tree as tree
+
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
-
-
-def children(pid: int) -> list[int]:
-    """Process ids of the direct children."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(p) for p in (task / "children").read_text().split()]
-    return found
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all below it."""
-    return [pid, *(below for child in children(pid) for below in tree(child))]
 
 
 def cpu_seconds(pid: int) -> float:

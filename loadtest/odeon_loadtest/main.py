@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+from odeon_cli.console import CliError, show_error
 from rich.console import Console
 
-from odeon_loadtest.processes import Missing
 from odeon_loadtest.report import Report
 
 app = typer.Typer(no_args_is_help=True)
@@ -26,8 +26,8 @@ def _run(scenario: str, *, quick: bool, as_json: bool) -> None:
     try:
         with errors.status(f"Measuring {scenario} …"):
             report = asyncio.run(measure(quick=quick))
-    except Missing as missing:
-        errors.print(f"[red]{missing}[/]")
+    except CliError as missing:
+        show_error(missing)
         raise typer.Exit(2) from missing
     if as_json:
         print(report.to_json())

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from odeon_cli.console import CliError
+
 _STOP_S = 5.0
 
 
-class Missing(Exception):
+class Missing(CliError):
     """A program that the scenario compares with is not installed; says how to get it."""
 
 

@@ -3,10 +3,10 @@
 import json
 import math
 import operator
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from odeon_cli.watch.measure import percentile as percentile
 from rich.console import Console
 from rich.table import Table
 
@@ -101,11 +101,3 @@ class Report:
         console.print(table)
         for note in self.notes:
             console.print(f"  {note}")
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Nearest-rank percentile; NaN of nothing. `share` is 0 to 1."""
-    if not values:
-        return math.nan
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]

@@ -1,7 +1,7 @@
 import json
 import math
 
-from odeon_loadtest.report import Bar, Report, percentile
+from odeon_loadtest.report import Bar, Report
 
 
 def test_a_missed_bar_fails_the_report_and_says_so() -> None:
@@ -28,11 +28,3 @@ def test_what_could_not_be_measured_misses_its_bar() -> None:
 
     assert not report.ok
     assert json.loads(report.to_json())["figures"][0]["value"] is None
-
-
-def test_percentiles_are_values_that_were_seen() -> None:
-    values = [5.0, 1.0, 4.0, 2.0, 3.0]
-
-    assert percentile(values, 0.5) == 3.0
-    assert percentile(values, 0.95) == 5.0
-    assert math.isnan(percentile([], 0.5))

@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import av
 import httpx
 import pytest
 from av.video.frame import VideoFrame
+from odeon_testkit.process_tree import processes, tree
 from odeon_testkit.product import Product, running_product
 from odeon_testkit.wait import until
 
@@ -30,44 +30,9 @@ SUPERVISED = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Process:
-    pid: int
-    parent: int
-    state: str
-    command: str
-
-
-def processes() -> dict[int, Process]:
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        pid = int(entry.name)
-        found[pid] = Process(pid, int(fields[1]), fields[0], command)
-    return found
-
-
-def family(root: int) -> set[int]:
-    """All descendants of a process."""
-    now = processes()
-    known = {root}
-    grew = True
-    while grew:
-        more = {p.pid for p in now.values() if p.parent in known} - known
-        known |= more
-        grew = bool(more)
-    return known - {root}
-
-
 def alive(pids: Iterable[int]) -> list[str]:
     now = processes()
-    return [now[pid].command for pid in pids if pid in now and now[pid].state != "Z"]
+    return [now[pid].command for pid in pids if pid in now and now[pid].alive]
 
 
 def open_ports(ready: dict[str, Any]) -> list[str]:
@@ -157,7 +122,7 @@ async def test_each_process_may_be_killed_and_the_event_plays_on() -> None:
     async with product_with_demo() as product:
         for name in SUPERVISED:
             victim = child_named(product, name)
-            everybody = {victim, *family(victim)}
+            everybody = tree(victim)
             starts = times_ready(product, name)
             os.kill(victim, signal.SIGKILL)
 
@@ -182,7 +147,7 @@ async def none_alive(pids: Iterable[int]) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 async def test_nothing_is_left_of_a_deployment_that_ends(number: signal.Signals) -> None:
     async with product_with_demo() as product:
-        everybody = family(product.process.pid)
+        everybody = tree(product.process.pid)[1:]
         assert len(everybody) >= len(SUPERVISED)
 
         product.process.send_signal(number)
@@ -195,7 +160,7 @@ async def test_nothing_is_left_of_a_deployment_that_ends(number: signal.Signals)
 
 async def test_a_second_signal_ends_everything_at_once() -> None:
     async with running_product("--no-demo") as product:
-        everybody = family(product.process.pid)
+        everybody = tree(product.process.pid)[1:]
 
         product.process.send_signal(signal.SIGINT)
         await until(lambda: is_stopping(product), timeout_s=20)

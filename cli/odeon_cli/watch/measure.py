@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 _WINDOW_S = 5.0
@@ -52,14 +52,14 @@ class Latencies:
         return self._samples[-1] if self._samples else None
 
     def percentile(self, share: float) -> float | None:
-        """The sample below which `share` (0 to 1) of all lie."""
-        return percentile(list(self._samples), share)
+        """The sample below which `share` (0 to 1) of all lie; None without samples."""
+        return percentile(self._samples, share) if self._samples else None
 
 
-def percentile(samples: Sequence[float], share: float) -> float | None:
-    """Nearest-rank percentile; None without samples."""
+def percentile(samples: Collection[float], share: float) -> float:
+    """Nearest-rank percentile, a value that was seen; NaN of nothing. `share` is 0 to 1."""
     if not samples:
-        return None
+        return math.nan
     ordered = sorted(samples)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 

@@ -1,7 +1,9 @@
 """Numbers of a playback."""
 
+import math
+
 import pytest
-from odeon_cli.watch.measure import Bitrate, FrameCounter, percentile
+from odeon_cli.watch.measure import Bitrate, FrameCounter, Latencies, percentile
 
 
 def counted(*counters: int | None) -> FrameCounter:
@@ -43,7 +45,8 @@ def test_percentiles_are_nearest_ranks(share: float, expected: int) -> None:
 
 
 def test_no_samples_have_no_percentile() -> None:
-    assert percentile([], 0.5) is None
+    assert math.isnan(percentile([], 0.5))
+    assert Latencies().percentile(0.5) is None
 
 
 def test_the_bit_rate_is_of_the_last_seconds() -> None:

@@ -21,8 +21,11 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 @cache
 def edge_program() -> str:
-    """The edge's binary: ODEON_EDGE_BIN, or built by cargo into the user's cache."""
-    if given := os.environ.get("ODEON_EDGE_BIN"):
+    """The edge's program: ODEON_EDGE_PROGRAM, or this tree's, built now into the user's cache.
+
+    What `odeon up` would take (`odeon_cli.up.plan.edge_program`) may be older than the tree.
+    """
+    if given := os.environ.get("ODEON_EDGE_PROGRAM"):
         return given
     target = os.environ.get("CARGO_TARGET_DIR") or str(Path.home() / ".cache" / "odeon" / "target")
     build = ["cargo", "build", "--locked", "-q", "-p", "odeon-edge"]

@@ -20,12 +20,12 @@ from pathlib import Path
 import grpc
 import httpx
 from odeon.recorder.v1 import recorder_pb2, recorder_pb2_grpc
+from odeon_cli.up.plan import edge_program
 from odeon_runtime.tokens import Audience
 from odeon_testkit.issuer import SERVICE_SECRET, Issuer, auth_server
 
 from odeon_loadtest.processes import free_port, running, wait_for_port
 from odeon_loadtest.report import Bar, Report, percentile
-from odeon_loadtest.scenarios.edge import edge_program
 from odeon_loadtest.viewers import PARTS_PER_SEGMENT, Plan
 
 VIEWERS = 300

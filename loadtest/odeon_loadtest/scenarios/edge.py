@@ -20,6 +20,7 @@ from importlib import resources
 from pathlib import Path
 
 from joserfc.jwk import ECKey
+from odeon_cli.up.plan import edge_program
 from odeon_runtime.tokens import Audience, Claims, sign
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -69,15 +70,6 @@ def _program(name: str, package: str) -> str:
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin")
     if path is None:
         raise Missing(f"{name} is needed for the comparison. Debian: apt install {package}")
-    return path
-
-
-def edge_program() -> str:
-    """The edge's binary: ODEON_EDGE_BIN, else beside this Python."""
-    beside = Path(sys.executable).with_name("odeon-edge")
-    path = os.environ.get("ODEON_EDGE_BIN") or (str(beside) if beside.exists() else "")
-    if not path:
-        raise Missing("odeon-edge is not built. Run: make setup")
     return path
 
 
