@@ -64,3 +64,9 @@ def latency(quick: Quick = False, as_json: Json = False) -> None:
 def recovery(quick: Quick = False, as_json: Json = False) -> None:
     """What viewers notice when an encoder, the recorder or NATS goes away."""
     _run("recovery", quick=quick, as_json=as_json)
+
+
+@app.command()
+def recording(quick: Quick = False, as_json: Json = False) -> None:
+    """Frames missing or repeated in the recording of a clean run, and its lip sync."""
+    _run("recording", quick=quick, as_json=as_json)
