@@ -247,6 +247,35 @@ async def test_a_job_that_failed_rests_before_it_is_offered(stand: Stand) -> Non
     assert stand.world.offered == ["job-1"]
 
 
+async def test_a_job_that_keeps_failing_is_offered_again_while_its_event_lives(
+    stand: Stand,
+) -> None:
+    for rest in (1, 2, 4, 8, 16, 30, 30):
+        await stand.beat("n1")
+        stand.world.offered.clear()
+        holder = await stand.claim()
+        await stand.jobs.finish(TRANSCODER, holder, jobs.Outcome.FAILED)
+        await stand.pass_time(rest - 0.25, stand.steward.look_at_jobs)
+        assert stand.world.offered == []
+        await stand.pass_time(0.25, stand.steward.look_at_jobs)
+        assert stand.world.offered == ["job-1"]
+
+
+async def test_a_worker_that_held_for_a_minute_starts_over_when_it_fails(stand: Stand) -> None:
+    for rest in (1, 2, 4, 8):
+        await stand.jobs.finish(TRANSCODER, await stand.claim(), jobs.Outcome.FAILED)
+        stand.clock.turn(rest)
+        await stand.beat("n1")
+
+    holder = await stand.claim()
+    for _ in range(jobs.HEALTHY_RENEWALS):
+        await stand.jobs.renew(TRANSCODER, holder, "")
+    await stand.jobs.finish(TRANSCODER, holder, jobs.Outcome.FAILED)
+
+    job = await stand.job()
+    assert (job.failures, job.offer_time - stand.clock.now()) == (1, timedelta(seconds=1))
+
+
 async def test_an_event_leaves_a_node_that_fell_silent(stand: Stand) -> None:
     await stand.claim()
     assert await stand.node_of_event() == "n1"

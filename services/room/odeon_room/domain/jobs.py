@@ -19,8 +19,13 @@ SUSPECT_LEASE_S = 1.0
 """When the worker's watch stream broke as well."""
 REOFFER_S = 2.0
 MOST_FAILURES = 5
-"""In a row; then somebody must look."""
+"""In a row; then somebody must look, and a job that no live event needs stays failed."""
+HEALTHY_RENEWALS = 120
+"""Of one claim, half a second apart: after a minute of work, earlier failures no longer count."""
 _FIRST_BACKOFF = timedelta(seconds=1)
+_LONGEST_BACKOFF = timedelta(seconds=30)
+"""What made a job fail (a bad driver, a full disk) may go away while the event still runs; an
+audience that looks at a slate should not wait longer than this for it to be noticed."""
 MOST_STATUS = 500
 """Characters of what a worker says for people."""
 FLUSH = timedelta(seconds=5)
@@ -128,7 +133,8 @@ def renewed(job: Job, *, worker: str, claim: int, status: str) -> Job:
     """The job after its holder renewed the claim.
 
     A lapsed claim that nobody took comes back to life: the worker never stopped. A cancelled job
-    comes back as it is, so that its worker learns of it.
+    comes back as it is, so that its worker learns of it. A claim that has held for a minute
+    clears the failures before it.
 
     Raises:
         JobLost: the claim is another's, or was given back.
@@ -136,8 +142,13 @@ def renewed(job: Job, *, worker: str, claim: int, status: str) -> Job:
     _require_holder(job, worker, claim)
     if job.state in FINAL:
         return job
+    renewals = job.renewals + 1
     return replace(
-        job, state=JobState.CLAIMED, renewals=job.renewals + 1, status=status[:MOST_STATUS]
+        job,
+        state=JobState.CLAIMED,
+        renewals=renewals,
+        failures=0 if renewals >= HEALTHY_RENEWALS else job.failures,
+        status=status[:MOST_STATUS],
     )
 
 
@@ -147,11 +158,19 @@ def lapsed(job: Job) -> Job:
 
 
 def finished(
-    job: Job, *, worker: str, claim: int, outcome: Outcome, now: datetime, detail: str = ""
+    job: Job,
+    *,
+    worker: str,
+    claim: int,
+    outcome: Outcome,
+    now: datetime,
+    live: bool,
+    detail: str = "",
 ) -> Job:
     """The job after its holder gave it back.
 
-    A failed one is offered again after 1, 2, 4, 8 s; after five failures in a row it stays failed.
+    A failed one is offered again after 1, 2, 4, 8, 16 and then every 30 s for as long as its
+    event is `live`; otherwise it stays failed after five failures in a row.
 
     Raises:
         JobLost: the claim is another's.
@@ -165,10 +184,15 @@ def finished(
     if outcome is Outcome.RELEASED:
         return replace(job, state=JobState.OFFERED, worker="", failures=0, offer_time=now)
     failures = job.failures + 1
-    if failures >= MOST_FAILURES:
+    if failures >= MOST_FAILURES and not live:
         return replace(job, state=JobState.FAILED, failures=failures, finish_time=now)
-    rest = _FIRST_BACKOFF * (1 << (failures - 1))
-    return replace(job, state=JobState.OFFERED, worker="", failures=failures, offer_time=now + rest)
+    return replace(
+        job,
+        state=JobState.OFFERED,
+        worker="",
+        failures=failures,
+        offer_time=now + _rest(failures),
+    )
 
 
 def cancelled(job: Job, now: datetime) -> Job:
@@ -187,6 +211,11 @@ def flushed(job: Job, cancel_time: datetime, now: datetime) -> bool:
 def lease_s(*, suspected: bool) -> float:
     """How long a claim may stand still, in seconds."""
     return SUSPECT_LEASE_S if suspected else LEASE_S
+
+
+def _rest(failures: int) -> timedelta:
+    doublings = min(failures - 1, 10)  # far beyond the longest; the number stays small
+    return min(_LONGEST_BACKOFF, _FIRST_BACKOFF * (1 << doublings))
 
 
 def _require_holder(job: Job, worker: str, claim: int) -> None:

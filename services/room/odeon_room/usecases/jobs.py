@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from odeon_runtime.errors import InvalidArgument
 from odeon_runtime.ids import JobId
+from odeon_runtime.logs import logger
 from odeon_runtime.principal import Principal
 from odeon_runtime.sql import page_size, page_token, parse_page_token
 
@@ -22,6 +23,7 @@ from odeon_room.usecases.nodes import Nodes
 from odeon_room.usecases.watch import Changes
 
 _R = TypeVar("_R")
+_log = logger(__name__)
 _LOOK_AGAIN_S = 1.0
 """How late a watcher hears of a change made through another instance, at most."""
 
@@ -106,15 +108,16 @@ class Jobs:
         caller.require_alone()
 
         async def work(tx: Transaction, job: Job) -> Job:
+            event = await lookup.event(tx, job.event)
             finished = jobs.finished(
                 job,
                 worker=holder.worker,
                 claim=holder.claim,
                 outcome=outcome,
                 now=self._now(),
+                live=event.state is EventState.LIVE,
                 detail=detail,
             )
-            event = await lookup.event(tx, job.event)
             if event.state is EventState.ENDED:
                 finished = jobs.cancelled(finished, self._now())
             await tx.put_job(finished)
@@ -123,6 +126,8 @@ class Jobs:
             return finished
 
         job = await self._with_job(holder.name, work)
+        if job.failures >= jobs.MOST_FAILURES:
+            _log.error("job_keeps_failing", job=job.id, failures=job.failures, status=job.status)
         self._changes.tell(job.id)
         return job
 

@@ -34,8 +34,10 @@ def renew(job: Job, worker: str, claim: int) -> Job:
     return jobs.renewed(job, worker=worker, claim=claim, status="")
 
 
-def finish(job: Job, worker: str, claim: int, outcome: Outcome, now: datetime = NOW) -> Job:
-    return jobs.finished(job, worker=worker, claim=claim, outcome=outcome, now=now)
+def finish(
+    job: Job, worker: str, claim: int, outcome: Outcome, now: datetime = NOW, live: bool = True
+) -> Job:
+    return jobs.finished(job, worker=worker, claim=claim, outcome=outcome, now=now, live=live)
 
 
 def test_one_worker_holds_a_job_and_claiming_it_again_is_no_second_claim() -> None:
@@ -76,21 +78,48 @@ def test_a_released_job_is_offered_at_once_and_no_longer_the_workers() -> None:
     assert jobs.claimed(free, "w2", NOW).claim == 2
 
 
-def test_a_failing_job_rests_longer_each_time_and_stays_failed_after_the_fifth() -> None:
+def rests_of_a_failing_job(*, live: bool, times: int) -> tuple[Job, list[float]]:
+    """The job after failing so often, or for good; and how long it rested after each."""
     job, now, rests = OFFERED, NOW, []
-    while True:
+    for _ in range(times):
         job = jobs.claimed(job, "w1", now)
-        job = finish(job, "w1", job.claim, Outcome.FAILED, now)
-        if job.state is JobState.FAILED:
+        job = finish(job, "w1", job.claim, Outcome.FAILED, now, live=live)
+        if job.state in jobs.FINAL:
             break
         rests.append((job.offer_time - now).total_seconds())
         with pytest.raises(JobTaken):
             jobs.claimed(job, "w1", now)
         now = job.offer_time
+    return job, rests
+
+
+def test_a_failing_job_of_a_live_event_is_tried_for_as_long_as_the_event_lives() -> None:
+    job, rests = rests_of_a_failing_job(live=True, times=1000)
+
+    assert rests[:8] == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert set(rests[5:]) == {30}
+    assert job.state is JobState.OFFERED
+
+
+def test_a_failing_job_that_no_live_event_needs_stays_failed_after_the_fifth() -> None:
+    job, rests = rests_of_a_failing_job(live=False, times=1000)
 
     assert rests == [1, 2, 4, 8]
+    assert job.state is JobState.FAILED
     with pytest.raises(JobOver):
-        jobs.claimed(job, "w1", now)
+        jobs.claimed(job, "w1", NOW + timedelta(hours=1))
+
+
+def test_a_healthy_minute_clears_the_failures_before_it_and_a_shorter_one_does_not() -> None:
+    failed, _ = rests_of_a_failing_job(live=True, times=4)
+    job = jobs.claimed(failed, "w1", failed.offer_time)
+
+    for _ in range(jobs.HEALTHY_RENEWALS - 1):
+        job = renew(job, "w1", job.claim)
+    assert job.failures == 4
+
+    job = renew(job, "w1", job.claim)
+    assert job.failures == 0
 
 
 def test_a_cancelled_jobs_worker_learns_of_it_and_delivers_what_it_has() -> None:
