@@ -66,6 +66,37 @@ async def test_an_events_life_is_told_in_order_with_ids_that_repeat_never(
     assert facts[2][1].event_state_changed.state == "LIVE"
 
 
+async def test_the_end_of_an_event_tells_nothing_of_a_job_that_was_over_before(
+    settings: RoomSettings, run_room: RunRoom
+) -> None:
+    with nats_server() as server:
+        async with run_room(settings.model_copy(update={"nats_url": server.url})) as room:
+            await room.event("launch")
+            await room.node("n1")
+            (offered,) = await room.jobs()
+            held = await room.claim(offered.name)
+            done = pb.FinishJobRequest(
+                name=held.name,
+                worker="w1",
+                claim=held.claim,
+                outcome=pb.FinishJobRequest.OUTCOME_DONE,
+            )
+            await room.stub.FinishJob(done, metadata=room.service("transcoder").metadata)
+            owner = room.owner().metadata
+            await room.stub.EndEvent(pb.EndEventRequest(name="events/launch"), metadata=owner)
+            await room.event("last")  # facts go in order: what was told too often comes before it
+
+            facts: list[tuple[str, events_pb2.Envelope]] = []
+
+            async def all_told() -> bool:
+                facts[:] = await stored(server.url, subjects.EVENT_STREAM, "odeon.evt.room.job.>")
+                return len({fact.job_state_changed.job_id for _, fact in facts}) == 2
+
+            await eventually(all_told, within_s=20)
+    states = [fact.job_state_changed.state for _, fact in facts]
+    assert states == ["OFFERED", "CLAIMED", "DONE", "OFFERED"]
+
+
 async def test_while_nats_is_away_events_run_and_afterwards_each_fact_is_there_once(
     settings: RoomSettings, run_room: RunRoom
 ) -> None:

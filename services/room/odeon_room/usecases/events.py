@@ -181,8 +181,9 @@ async def _new_job(tx: Transaction, event: Event, now: datetime) -> Job:
 
 
 async def _end(tx: Transaction, event: Event, now: datetime) -> list[Job]:
-    """Cancel the jobs, empty the stage, note what the recorder and the node must do."""
-    ended = [jobs.cancelled(job, now) for job in await tx.jobs_of(event.id)]
+    """Cancel what runs, empty the stage, note what the recorder and the node must do."""
+    running = [job for job in await tx.jobs_of(event.id) if job.state not in jobs.FINAL]
+    ended = [jobs.cancelled(job, now) for job in running]
     for job in ended:
         await tx.put_job(job)
         await tx.tell(JobMoved(job.id, job.event, job.state, job.worker))

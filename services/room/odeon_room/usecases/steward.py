@@ -130,7 +130,9 @@ class Steward:
 
         async def work(tx: Transaction) -> Job | None:
             current = await tx.job(job.id)
-            if current is None or (current.claim, current.renewals) != (job.claim, job.renewals):
+            if current is None or current.state is not JobState.CLAIMED:
+                return None
+            if (current.claim, current.renewals) != (job.claim, job.renewals):
                 return None
             lapsed = jobs.lapsed(current)
             await tx.put_job(lapsed)
