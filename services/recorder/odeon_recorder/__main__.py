@@ -1,8 +1,7 @@
 """Start the recorder: settings → adapters → use cases → api → run."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from odeon.recorder.v1 import recorder_pb2, recorder_pb2_grpc
 from odeon_runtime.bus import Bus
@@ -10,6 +9,7 @@ from odeon_runtime.grpc_client import Peers
 from odeon_runtime.grpc_server import GrpcServer
 from odeon_runtime.http import HttpServer
 from odeon_runtime.run import run
+from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
 from odeon_runtime.trust import TrustStore, follow_bus, follow_stream
 
@@ -39,20 +39,21 @@ async def start(
         trust = TrustStore()
         disk = disk or Disk()
         keyring = Keyring(trust, settings.spool / "trusted-keys.json", disk)
-        if settings.auth_address:
-            peers = Peers("recorder", settings)
-            stack.push_async_callback(peers.close)
-            await _follow(stack, follow_stream(trust, peers), "trust-stream")
-            await follow_bus(trust, bus)
-        await keyring.load(wait_s=FIRST_KEYS_S if settings.auth_address else 0.0)
-        await _follow(stack, keyring.keep(), "keyring")
-        verifier = Verifier(trust)
         spool = DiskSpool(settings.spool, disk)
         stack.callback(spool.close)
+        peers = Peers("recorder", settings)
+        stack.push_async_callback(peers.close)
+        tasks = await stack.enter_async_context(EternalTasks())
+        if settings.auth_address:
+            tasks.spawn("trust-stream", follow_stream(trust, peers))
+            await follow_bus(trust, bus)
+        await keyring.load(wait_s=FIRST_KEYS_S if settings.auth_address else 0.0)
+        tasks.spawn("keyring", keyring.keep())
         recorder = Recorder(
             spool, ObjectArchive(settings.archive), BusAnnouncer(bus), _keeping(settings)
         )
-        await _follow(stack, recorder.keep_house(), "keep-house")
+        tasks.spawn("keep-house", recorder.keep_house())
+        verifier = Verifier(trust)
         http = await stack.enter_async_context(_http(settings, recorder, verifier))
         grpc = await stack.enter_async_context(_grpc(settings, recorder, verifier))
         # First thing at stop: blocked players are let go, so that the servers can finish.
@@ -87,17 +88,6 @@ def _grpc(settings: RecorderSettings, recorder: Recorder, verifier: Verifier) ->
         services=[service],
         domain="recorder.odeon.live",
     )
-
-
-async def _follow(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:
-    task = asyncio.create_task(work, name=name)
-
-    async def stop() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Recordings leave the local disk and come back; object storage may be away for a while."""
 
+import asyncio
+import errno
 import hashlib
 import json
 from contextlib import AsyncExitStack
@@ -9,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from odeon.recorder.v1 import recorder_pb2
+from odeon_recorder.adapters.disk import Disk
 from odeon_recorder.usecases import archiving
 from odeon_recorder.usecases import recorder as registry
 from odeon_testkit.llhls import LiveChecker, errors
@@ -206,3 +209,40 @@ async def test_a_full_disk_refuses_new_timelines_first(
 
         assert info_of(refused.value).reason == "DISK_FULL"
         assert (await owner.put("v720", 1, 0)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "manifest_text", ["no JSON", '{"version": 1}', '{"ended_ms": "yesterday"}']
+)
+async def test_an_unreadable_manifest_keeps_no_other_recording_from_expiring(
+    tmp_path: Path, recorder_at: RecorderAt, monkeypatch: pytest.MonkeyPatch, manifest_text: str
+) -> None:
+    monkeypatch.setattr(registry, "RETENTION_EVERY_S", 0.1)
+    # Its name comes before the other's, so that it is looked at first.
+    damaged = tmp_path / "recorder" / "archive" / "acme" / "damaged"
+    damaged.mkdir(parents=True)
+    (damaged / "manifest.json").write_text(manifest_text)
+    async with recorder_at(tmp_path, retention_days=1e-7) as running:
+        owner = await record(running, 1)
+        await owner.end()
+        await eventually(lambda: not (damaged.parent / "launch").exists())
+        # And the next event is looked after just the same.
+        second = running.owner(event="second")
+        await second.acquire([video()])
+        await second.put_segment("v720", 0)
+        await second.end()
+        await eventually(lambda: not (damaged.parent / "second").exists())
+
+    assert (damaged / "manifest.json").read_text() == manifest_text
+
+
+async def test_a_recorder_that_cannot_look_after_its_disk_does_not_look_alive(
+    tmp_path: Path, recorder_at: RecorderAt
+) -> None:
+    class LostDisk(Disk):
+        def free_bytes(self, path: Path) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.timeout(20), recorder_at(tmp_path, disk=LostDisk()):
+            await asyncio.Event().wait()

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -30,6 +31,7 @@ IDLE_S = 600.0
 """An ended timeline that nobody watched for this long leaves the memory."""
 RETENTION_EVERY_S = 3600.0
 _DAY_MS = 86_400_000
+_AWAY = (ArchiveAway, Unavailable)
 _log = logger(__name__)
 
 
@@ -133,10 +135,8 @@ class Recorder:
     async def keep_house(self) -> None:
         """Take up what a former process left, then evict, forget and delete what is due."""
         for key in await self._spool.keys():
-            try:
+            with _apart(key):
                 await self._open(key, create=False)
-            except Exception as error:
-                _log.error("spool_damaged", timeline=str(key), error=repr(error))
         while True:
             free = await self._spool.free_bytes()
             meters.FREE_BYTES.set(free)
@@ -144,7 +144,8 @@ class Recorder:
             meters.ARCHIVE_LAG.set(sum(held.live.unarchived for held in self._held.values()))
             self._disk_low = free < self._keeping.min_free_bytes
             for key, held in list(self._held.items()):
-                await self._tidy(key, held.live)
+                with _apart(key):
+                    await self._tidy(key, held.live)
             await self._retain()
             await asyncio.sleep(KEEPING_EVERY_S)
 
@@ -171,12 +172,16 @@ class Recorder:
         oldest_ms = time.time() * 1000 - days * _DAY_MS
         try:
             for key in await self._archive.keys():
-                ended_ms = await self._archive.ended_ms(key)
-                if ended_ms is not None and ended_ms < oldest_ms:
-                    await self.delete(key)
-                    _log.info("timeline_expired", timeline=str(key))
-        except (ArchiveAway, Unavailable, TimelineNotFound) as error:
+                with _apart(key, ends_all=_AWAY):
+                    await self._expire(key, oldest_ms)
+        except _AWAY as error:
             _log.warning("retention_failed", error=str(error))
+
+    async def _expire(self, key: Key, oldest_ms: float) -> None:
+        ended_ms = await self._archive.ended_ms(key)
+        if ended_ms is not None and ended_ms < oldest_ms:
+            await self.delete(key)
+            _log.info("timeline_expired", timeline=str(key))
 
     # Opening
 
@@ -267,6 +272,17 @@ class Nowhere:
 
     async def remove(self) -> None:
         """Nothing to free."""
+
+
+@contextmanager
+def _apart(key: Key, *, ends_all: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """One damaged timeline keeps nobody from looking after the others."""
+    try:
+        yield
+    except ends_all:
+        raise
+    except Exception as error:
+        _log.error("timeline_damaged", timeline=str(key), error=repr(error))
 
 
 def _named(work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
