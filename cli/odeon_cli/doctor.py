@@ -19,7 +19,7 @@ from odeon_cli.up.ports import DEFAULT_BASE, is_free
 
 _MIN_PYTHON = (3, 11)
 _MIN_NODE = (20, 19)
-_MIN_RUST = (1, 85)
+_MIN_RUST = (1, 88)
 _MIN_FREE_GB = 2.0
 _TIMEOUT_S = 10.0
 

@@ -55,12 +55,13 @@ async def create_event(
     if as_json:
         emit({"event": _id(event.name), "state": state_name(event.state), **links})
         return
-    rows = [
-        ("event", _id(event.name)),
-        ("state", state_name(event.state)),
-        *((name.replace("_", " "), str(value)) for name, value in links.items()),
-    ]
-    show_table("", ("", ""), rows)
+    # No table: it would break links and tokens into pieces that nobody can copy.
+    for name, value in {
+        "event": _id(event.name),
+        "state": state_name(event.state),
+        **links,
+    }.items():
+        print(f"{name.replace('_', ' ') + ':':<14}{value}")
 
 
 async def end_event(target: Target, *, event: str, as_json: bool) -> None:

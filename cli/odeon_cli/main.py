@@ -265,6 +265,14 @@ def events_end(
 
 
 @app.command()
+def env(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Print the running deployment as shell variables: eval "$(odeon env)"."""
+    from odeon_cli.env import print_env
+
+    print_env(data_dir, as_json=as_json)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what this machine lacks and how to get it."""
     from odeon_cli.doctor import doctor as run_doctor

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from odeon_cli.api import Api
 from odeon_cli.console import CliError
-from odeon_cli.state import find_running
+from odeon_cli.state import find_running, home, running_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,10 @@ def find_target(url: str, api_key: str, ca_file: str, data_dir: Path | None) -> 
     Raises:
         CliError: half of it is named, or none runs here.
     """
-    if not url:
-        running = find_running(data_dir)
+    url = url.rstrip("/")
+    running = find_running(data_dir) if not url else running_in(data_dir or home())
+    # `odeon env` names the one that runs here, whose edges are known too.
+    if running is not None and url in ("", running.gateway):
         return Target(
             url=running.gateway,
             api_key=api_key or running.api_key,
@@ -40,4 +42,4 @@ def find_target(url: str, api_key: str, ca_file: str, data_dir: Path | None) -> 
         )
     if not api_key:
         raise CliError("--url needs an API key", hint="pass --api-key or set ODEON_API_KEY")
-    return Target(url=url.rstrip("/"), api_key=api_key, ca_file=ca_file)
+    return Target(url=url, api_key=api_key, ca_file=ca_file)

@@ -24,6 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["events", "list", "--url", "http://127.0.0.1:9"], "--api-key"),
         (["events", "end", "x", "--url", "http://127.0.0.1:9", "--api-key", "k"], "odeon up"),
         (["token", "playback", "demo"], "odeon up"),
+        (["env"], "odeon up"),
         (["watch"], "odeon up"),
         (["watch", "http://127.0.0.1:9/t/x/t/e/main.m3u8", "--ca-file", "/none"], "odeon up --tls"),
         (["publish"], "--help"),
@@ -76,7 +77,7 @@ def test_doctor_lists_what_is_there_for_people_and_for_scripts() -> None:
     assert all(f["advice"] for f in record["findings"] if f["verdict"] == "missing")
 
 
-@pytest.mark.parametrize("command", ["up", "publish", "watch", "token", "events", "doctor"])
+@pytest.mark.parametrize("command", ["up", "publish", "watch", "token", "events", "env", "doctor"])
 def test_every_command_explains_itself(command: str) -> None:
     done = CliRunner().invoke(app, [command, "--help"])
 

@@ -178,7 +178,8 @@ def _next_steps(running: Running) -> Table:
     steps.add_row("", f"bearer token: `{token}` prints one")
     steps.add_row(
         "FFmpeg 8",
-        "ffmpeg -re -i FILE -c:v libx264 -tune zerolatency -bf 0 -g 60 -c:a libopus -f whip "
+        "ffmpeg -re -i FILE -c:v libx264 -tune zerolatency -pix_fmt yuv420p -bf 0 -g 60 "
+        "-c:a libopus -ar 48000 -ac 2 -f whip "
         f'-authorization "$({token})" {running.whip_url}',
     )
     steps.add_row("a file", f"{odeon} publish FILE")
