@@ -23,6 +23,8 @@ from odeon_cli.up.logfile import LogFile, last_lines
 from odeon_cli.up.restarts import GIVE_UP_STARTING_AFTER, Restarts
 
 _LINE_LIMIT_BYTES = 256 * 1024
+_DRAIN_S = 1.0
+"""How long the output of a dead child is read on; only somebody outside its group holds it open."""
 # PR_SET_PDEATHSIG survives exec; the check closes the gap before it was set.
 _TETHER = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
@@ -74,6 +76,23 @@ class ProcessSpec:
 
 class StartFailed(CliError):
     """A child died again and again before it was ready."""
+
+
+class _Output(asyncio.subprocess.SubprocessStreamProtocol):
+    """A process's output, and its own end.
+
+    `Process.wait` waits for the end of the pipes, too (before Python 3.13), and whatever the
+    process started may hold those.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=_LINE_LIMIT_BYTES, loop=loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        """The process is gone."""
+        self.exited.set()
+        super().process_exited()
 
 
 class Child:
@@ -168,39 +187,49 @@ class Child:
         self._set(State.STARTING)
         with LogFile(self.log_file) as log:
             try:
-                process = await self._spawn()
+                transport, output = await self._spawn()
             except OSError as error:  # Out of memory or processes, or the program has gone.
                 log.write(f"{self.name} cannot be started: {error}\n".encode())
                 self.last_exit = None
                 return time.monotonic() - started
-            await self._live(process, log)
+            await self._live(transport, output, log)
         return time.monotonic() - started
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
+    async def _spawn(self) -> tuple[asyncio.SubprocessTransport, _Output]:
+        loop = asyncio.get_running_loop()
+        return await loop.subprocess_exec(
+            lambda: _Output(loop),
             *self._argv(),
             env={**os.environ, **self.spec.env, "ODEON_DIE_WITH_PARENT": _die_with_us()},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            limit=_LINE_LIMIT_BYTES,
         )
 
-    async def _live(self, process: asyncio.subprocess.Process, log: LogFile) -> None:
-        self.pid = process.pid
+    async def _live(
+        self, transport: asyncio.SubprocessTransport, output: _Output, log: LogFile
+    ) -> None:
+        self.pid = transport.get_pid()
         try:
             if self._stopping.is_set():
                 self._signal(self.spec.stop_signal)
-            assert process.stdout is not None and process.stderr is not None
-            await asyncio.gather(
-                self._read(process.stdout, log),
-                self._read(process.stderr, log, is_log=True),
-            )
-            self.last_exit = await process.wait()
+            async with asyncio.timeout(None) as patience, asyncio.TaskGroup() as readers:
+                assert output.stdout is not None and output.stderr is not None
+                readers.create_task(self._read(output.stdout, log), name=f"{self.name}-stdout")
+                readers.create_task(
+                    self._read(output.stderr, log, is_log=True), name=f"{self.name}-stderr"
+                )
+                await output.exited.wait()
+                self.last_exit = transport.get_returncode()
+                self.kill()  # What it started may hold its output open.
+                patience.reschedule(asyncio.get_running_loop().time() + _DRAIN_S)
+        except TimeoutError:
+            log.write(f"{self.name} left a process behind that holds its output\n".encode())
         finally:
             self.kill()
             self.pid = None
+            transport.close()
 
     async def _wait_for_restart(self, lived_s: float) -> bool:
         if not self.ready.is_set() and self.starts >= GIVE_UP_STARTING_AFTER:

@@ -132,6 +132,37 @@ async def test_what_a_child_started_goes_with_it(tmp_path: Path) -> None:
     await until(lambda: gone(grandchild))
 
 
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_dead_child_comes_back_though_what_it_started_holds_its_output(
+    tmp_path: Path, apart: bool
+) -> None:
+    code = (
+        "import subprocess,sys,json,time;"
+        "p=subprocess.Popen([sys.executable,'-S','-c','import time;time.sleep(600)'],"
+        f"start_new_session={apart});"
+        "print(json.dumps({'event':'ready','grandchild':p.pid}),flush=True);time.sleep(600)"
+    )
+    left: list[int] = []
+    async with Supervisor(tmp_path, ignore) as supervisor:
+        child = supervisor.start(python("a", code))
+        await supervisor.wait_ready(["a"])
+        first = child.pid
+        assert first is not None
+        left.append(child.ready_record["grandchild"])
+
+        os.kill(first, signal.SIGKILL)
+
+        async def back() -> bool:
+            return child.state is State.READY and child.pid not in (None, first)
+
+        await until(back)
+        assert alive(left[0]) is apart
+        left.append(child.ready_record["grandchild"])
+    if apart:  # Nobody but the test can end these.
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+
+
 async def test_a_line_without_end_neither_blocks_nor_grows(tmp_path: Path) -> None:
     code = "import sys;sys.stdout.write('x'*2_000_000+'\\n');" + FOREVER
     async with Supervisor(tmp_path, ignore) as supervisor:
