@@ -48,15 +48,6 @@ class Rendition:
     segment_target_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class LadderRung:
-    """A rung of a ladder that a successor keeps."""
-
-    width: int
-    height: int
-    bitrate_bps: int
-
-
 # Commands: parent → process
 
 
@@ -78,9 +69,6 @@ class Start:
     decode_device: str = ""
     patience_s: float = 0.4
     slate_after_s: float = 10.0
-    rungs: tuple[LadderRung, ...] = ()
-    """With `frame_rate`: the ladder of a predecessor, kept so that renditions stay."""
-    frame_rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +114,13 @@ class Granted:
     epoch: int
     next_msn: int
     next_event_time_s: float
+    renditions: tuple[Rendition, ...]
+    """What the epoch may write."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingWritten:
+    """The recorder's answer to an `Acquire` without renditions where there are none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +164,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Ask the recorder for an epoch with these renditions."""
+    """Ask the recorder for an epoch with these renditions, or with those that are there."""
 
-    renditions: tuple[Rendition, ...]
-    rungs: tuple[LadderRung, ...]
-    frame_rate: int
+    renditions: tuple[Rendition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +225,8 @@ class Ended:
 
 
 Command = (
-    Start | Join | Offer | Tracks | Speaker | Layout | Granted | Refused | Token | Finish
+    Start | Join | Offer | Tracks | Speaker | Layout | Granted | NothingWritten | Refused
+    | Token | Finish
 )  # fmt: skip
 Report = (
     Hello | Answer | Acquire | WantLayer | WantToken | MediaLost | Status | Ended

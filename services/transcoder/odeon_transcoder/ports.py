@@ -1,6 +1,6 @@
 """What the use cases need of the outside world; implemented in `adapters`."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +23,10 @@ class TimelineHeld(Exception):
     def __init__(self, retry_after_s: float) -> None:
         super().__init__("held")
         self.retry_after_s = retry_after_s
+
+
+class TimelineUnwritten(Exception):
+    """There are no renditions yet that one could go on with."""
 
 
 class TimelineRefused(Exception):
@@ -96,7 +100,11 @@ class Timelines(Protocol):
     async def acquire(
         self, assignment: Assignment, owner: str, renditions: tuple[messages.Rendition, ...]
     ) -> messages.Granted:
-        """Get a new epoch. Raises TimelineHeld, TimelineRefused, Unreachable."""
+        """Get a new epoch with these renditions, or with those that are there.
+
+        Raises:
+            TimelineHeld, TimelineUnwritten, TimelineRefused, Unreachable.
+        """
 
     async def heartbeat(self, assignment: Assignment, owner: str, epoch: int) -> None:
         """Keep an epoch. Raises TimelineRefused, Unreachable."""
@@ -179,10 +187,10 @@ class Tokens(Protocol):
 
 
 class Memory(Protocol):
-    """Remembers over a restart which jobs were running, with their ladders."""
+    """Remembers over a restart which jobs were running."""
 
-    def recall(self) -> dict[str, messages.Acquire | None]:
-        """Jobs by name."""
+    def recall(self) -> list[str]:
+        """Names of jobs."""
 
-    def keep(self, jobs: Mapping[str, messages.Acquire | None]) -> None:
+    def keep(self, jobs: Iterable[str]) -> None:
         """Remember exactly these."""

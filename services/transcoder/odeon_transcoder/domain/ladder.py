@@ -1,6 +1,8 @@
 """Which renditions an event gets: profiles as data, fitted to what the source delivers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 FRAMES_PER_PART = {15: 5, 30: 10, 60: 20}
 """Frame rates whose third of a second is a whole number of frames (and so is every part)."""
@@ -9,6 +11,12 @@ SEGMENT_SECONDS = 2
 VIDEO_PART_TARGET_S = 0.334
 AUDIO_PART_TARGET_S = 0.342
 """Sixteen AAC frames at 48 kHz are 341.3 ms."""
+
+VIDEO_PEAK_FACTOR = 1.4
+"""Peak of a 2 s segment over the mean, from the encoders' rate limits."""
+AUDIO_PEAK_FACTOR = 1.1
+
+TrackKind = Literal["audio", "video"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,8 @@ class Rung:
 
     size: Size
     bitrate_bps: int
+    codec: str = ""
+    """As players were told (RFC 6381); empty when nobody was told yet."""
 
     @property
     def track(self) -> str:
@@ -42,6 +52,21 @@ class AudioRung:
     def track(self) -> str:
         """Track id, `a` and the bit rate in kb/s."""
         return f"a{self.bitrate_bps // 1000}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSpec:
+    """What the recorder must know of a rendition before it grants an epoch."""
+
+    track: str
+    kind: TrackKind
+    codec: str
+    bandwidth_bps: int
+    width: int
+    height: int
+    frame_rate: float
+    part_target_s: float
+    segment_target_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +139,25 @@ def fit(profile: Profile, source: Size | None, source_rate: float | None) -> Lad
             kept = (_own_rung(own, rungs), *kept)
         rungs = kept or rungs[-1:]
     return Ladder(rungs=rungs, audio=profile.audio, frame_rate=rate)
+
+
+def written_by(specs: Sequence[TrackSpec]) -> Ladder | None:
+    """The ladder that wrote these renditions; None when no transcoder did."""
+    video = sorted((s for s in specs if s.kind == "video"), key=lambda s: -s.height)
+    audio = [s for s in specs if s.kind == "audio"]
+    rates = {round(s.frame_rate) for s in video}
+    if len(audio) != 1 or len(rates) != 1 or not rates <= FRAMES_PER_PART.keys():
+        return None
+    ladder = Ladder(
+        rungs=tuple(
+            Rung(Size(s.width, s.height), round(s.bandwidth_bps / VIDEO_PEAK_FACTOR), s.codec)
+            for s in video
+        ),
+        audio=AudioRung(round(audio[0].bandwidth_bps / AUDIO_PEAK_FACTOR)),
+        frame_rate=rates.pop(),
+    )
+    names = {*(rung.track for rung in ladder.rungs), ladder.audio.track}
+    return ladder if names == {s.track for s in specs} else None
 
 
 def _frame_rate(limit: int, source_rate: float | None) -> int:

@@ -10,7 +10,7 @@ import os
 import queue
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from odeon_media import MediaError
 
@@ -20,8 +20,8 @@ from odeon_transcoder.domain.ladder import (
     PROFILES,
     AudioRung,
     Ladder,
-    Rung,
-    Size,
+    TrackKind,
+    TrackSpec,
     profile_named,
 )
 from odeon_transcoder.domain.layout import LayoutKind
@@ -29,7 +29,7 @@ from odeon_transcoder.domain.timeline_clock import ProgrammeClock
 from odeon_transcoder.pipeline import labels, limits
 from odeon_transcoder.pipeline.encode import EncoderChoice
 from odeon_transcoder.pipeline.floor import Floor
-from odeon_transcoder.pipeline.media import Grant, TrackInfo, TrackSource, TrackSpec
+from odeon_transcoder.pipeline.media import Grant, NothingWritten, TrackInfo, TrackSource
 from odeon_transcoder.pipeline.outputs import Encoders, Ingest
 from odeon_transcoder.pipeline.programme import Programme, ProgrammeConfig, ProgrammeEvents
 from odeon_transcoder.pipeline.session import Session
@@ -65,8 +65,9 @@ class Job:
     def __init__(self, start: messages.Start, reporter: Reporter) -> None:
         self._start = start
         self._reporter = reporter
-        self._answers: queue.Queue[messages.Granted | messages.Refused] = queue.Queue()
-        self._asked: tuple[Rung, ...] = ()
+        self._answers: queue.Queue[
+            messages.Granted | messages.NothingWritten | messages.Refused
+        ] = queue.Queue()
         self._over = threading.Event()
         self._reason = "STOPPED"
         self._bearer = Bearer(start.token)
@@ -106,7 +107,7 @@ class Job:
             case messages.Layout():
                 choice = LayoutChoice(LayoutKind(command.kind), command.focus, command.labels)
                 self._programme.set_layout(choice)
-            case messages.Granted() | messages.Refused():
+            case messages.Granted() | messages.NothingWritten() | messages.Refused():
                 self._answers.put(command)
             case messages.Token():
                 self._bearer.token = command.token
@@ -131,33 +132,20 @@ class Job:
             return
         self._reporter.send(messages.Answer(sdp, offer.revision))
 
-    def _acquire(self, specs: list[TrackSpec], ladder: Ladder) -> Grant | None:
+    def _acquire(self, specs: list[TrackSpec]) -> Grant | None:
         while not self._answers.empty():
             if isinstance(self._answers.get_nowait(), messages.Refused):
                 return None
-        renditions = tuple(
-            messages.Rendition(
-                track=spec.track,
-                kind=spec.kind,
-                codec=spec.codec,
-                bandwidth_bps=spec.bandwidth_bps,
-                width=spec.width,
-                height=spec.height,
-                frame_rate=spec.frame_rate,
-                part_target_s=spec.part_target_s,
-                segment_target_s=spec.segment_target_s,
-            )
-            for spec in specs
-        )
-        rungs = tuple(
-            messages.LadderRung(rung.size.width, rung.size.height, rung.bitrate_bps)
-            for rung in ladder.rungs
-        )
-        self._reporter.send(messages.Acquire(renditions, rungs, ladder.frame_rate))
-        answer = self._answers.get()
-        if isinstance(answer, messages.Refused):
-            return None
-        return Grant(answer.epoch, answer.next_msn, answer.next_event_time_s)
+        renditions = tuple(messages.Rendition(**asdict(spec)) for spec in specs)
+        self._reporter.send(messages.Acquire(renditions))
+        match self._answers.get():
+            case messages.Granted() as granted:
+                tracks = tuple(_spec(rendition) for rendition in granted.renditions)
+                return Grant(granted.epoch, granted.next_msn, granted.next_event_time_s, tracks)
+            case messages.NothingWritten():
+                raise NothingWritten
+            case _:
+                return None
 
     def _ended(self, reason: str) -> None:
         self._reason = reason
@@ -193,15 +181,18 @@ def _config(start: messages.Start) -> ProgrammeConfig:
     if start.max_frame_rate:
         rate = min(profile.max_frame_rate, start.max_frame_rate)
         profile = replace(profile, max_frame_rate=rate)
-    rungs = tuple(Rung(Size(r.width, r.height), r.bitrate_bps) for r in start.rungs)
     return ProgrammeConfig(
         ingest=Ingest(start.ingest_url, start.tenant, start.event),
         profile=profile,
         encoder=EncoderChoice(start.encoder, start.preset),
         patience_s=start.patience_s,
         slate_after_s=start.slate_after_s,
-        ladder=Ladder(rungs, profile.audio, start.frame_rate) if rungs else None,
     )
+
+
+def _spec(rendition: messages.Rendition) -> TrackSpec:
+    kind: TrackKind = "audio" if rendition.kind == "audio" else "video"
+    return TrackSpec(**{**asdict(rendition), "kind": kind})
 
 
 def _track(track: messages.StageTrack) -> TrackInfo:

@@ -18,19 +18,20 @@ from av.video.stream import VideoStream
 from odeon_transcoder.domain.cuts import AAC_FRAME_SAMPLES, AUDIO_RATE, VideoCuts
 from odeon_transcoder.domain.ladder import (
     AUDIO_PART_TARGET_S,
+    AUDIO_PEAK_FACTOR,
     SEGMENT_SECONDS,
     VIDEO_PART_TARGET_S,
+    VIDEO_PEAK_FACTOR,
     AudioRung,
     Rung,
+    TrackSpec,
 )
 from odeon_transcoder.pipeline.audio_track import Samples
-from odeon_transcoder.pipeline.media import TrackSpec
 from odeon_transcoder.pipeline.package import MUXER_FLAGS, VIDEO_TIMESCALE, Packager, Sink
 
 _log = logging.getLogger(__name__)
 
-_PEAK_FACTOR = 1.4
-"""Peak of a 2 s segment over the mean, from the rate limits below."""
+_PROFILES = {"avc1.42": "baseline", "avc1.4d": "main", "avc1.64": "high"}
 _QUEUE_SECONDS = 1.0
 _MAX_QUEUE_SECONDS = 20.0
 """A rung this far behind has not even managed three frames a second: it is broken."""
@@ -67,12 +68,12 @@ def _options(rung: Rung, choice: EncoderChoice) -> dict[str, str]:
         "maxrate": str(rung.bitrate_bps * 11 // 10),
         "bufsize": str(rung.bitrate_bps * 6 // 10),
         "forced-idr": "1",
+        "profile": _profile(rung),
     }
     if choice.name == "libx264":
         return limits | {
             "preset": choice.preset,
             "tune": "zerolatency",
-            "profile": "main" if rung.size.height < 480 else "high",
             # Keyframes come only where they are forced: at the start of every segment.
             "x264-params": "keyint=infinite:scenecut=0:open-gop=0",
         }
@@ -85,6 +86,12 @@ def _options(rung: Rung, choice: EncoderChoice) -> dict[str, str]:
         "no-scenecut": "1",
         "g": "100000",
     }
+
+
+def _profile(rung: Rung) -> str:
+    """H.264 profile: the one that players were told, so that a successor's is never above it."""
+    told = _PROFILES.get(rung.codec[:7])
+    return told or ("main" if rung.size.height < 480 else "high")
 
 
 def open_audio(rung: AudioRung) -> AudioStream:
@@ -105,8 +112,8 @@ def video_spec(rung: Rung, frame_rate: int, stream: VideoStream) -> TrackSpec:
     return TrackSpec(
         track=rung.track,
         kind="video",
-        codec=avc_codec(stream.codec_context.extradata or b""),
-        bandwidth_bps=round(rung.bitrate_bps * _PEAK_FACTOR),
+        codec=rung.codec or avc_codec(stream.codec_context.extradata or b""),
+        bandwidth_bps=round(rung.bitrate_bps * VIDEO_PEAK_FACTOR),
         width=rung.size.width,
         height=rung.size.height,
         frame_rate=float(frame_rate),
@@ -121,7 +128,7 @@ def audio_spec(rung: AudioRung) -> TrackSpec:
         track=rung.track,
         kind="audio",
         codec="mp4a.40.2",
-        bandwidth_bps=round(rung.bitrate_bps * 1.1),
+        bandwidth_bps=round(rung.bitrate_bps * AUDIO_PEAK_FACTOR),
         width=0,
         height=0,
         frame_rate=0.0,

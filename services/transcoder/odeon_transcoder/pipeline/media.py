@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Protocol
 
 import av
 
-TrackKind = Literal["audio", "video"]
+from odeon_transcoder.domain.ladder import TrackKind, TrackSpec
+
+
+class NothingWritten(Exception):
+    """No epoch has written the timeline yet, so there is no ladder to go on with."""
 
 
 class EncodedFrame(Protocol):
@@ -119,26 +123,12 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The recorder's word: this epoch is ours, and it starts here."""
+    """The recorder's word: this epoch is ours, it starts here, and these are its renditions."""
 
     epoch: int
     next_msn: int
     next_event_time_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class TrackSpec:
-    """What the recorder must know of a rendition before it grants an epoch."""
-
-    track: str
-    kind: TrackKind
-    codec: str
-    bandwidth_bps: int
-    width: int
-    height: int
-    frame_rate: float
-    part_target_s: float
-    segment_target_s: int
+    tracks: tuple[TrackSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from odeon_transcoder.domain.cuts import (
     audio_start_samples,
     video_start_ticks,
 )
-from odeon_transcoder.domain.ladder import Ladder, Rung, Size
+from odeon_transcoder.domain.ladder import Ladder, Rung, Size, TrackSpec
 from odeon_transcoder.domain.overload import OverloadGuard
 from odeon_transcoder.pipeline.encode import (
     AudioEncoder,
@@ -26,7 +26,7 @@ from odeon_transcoder.pipeline.encode import (
     open_video,
     video_spec,
 )
-from odeon_transcoder.pipeline.media import Grant, Part, TrackSpec
+from odeon_transcoder.pipeline.media import Grant, Part
 from odeon_transcoder.pipeline.package import Packager
 from odeon_transcoder.pipeline.upload import Bearer, Target, TrackUploader, UploadEvents
 
@@ -73,7 +73,7 @@ class AckTimes:
 
 
 class Encoders:
-    """Opened encoders of a ladder, before the recorder has granted an epoch."""
+    """Opened encoders of a ladder; they name the renditions that the recorder is asked for."""
 
     def __init__(self, ladder: Ladder, choice: EncoderChoice) -> None:
         self.ladder = ladder

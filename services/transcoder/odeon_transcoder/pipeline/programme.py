@@ -10,14 +10,15 @@ import av
 
 from odeon_transcoder.domain.cuts import AUDIO_RATE
 from odeon_transcoder.domain.director import LayoutChoice, SpeakerHold, direct
-from odeon_transcoder.domain.ladder import Ladder, Profile, Size, fit
+from odeon_transcoder.domain.growth import Growth
+from odeon_transcoder.domain.ladder import Ladder, Profile, Size, TrackSpec, fit, written_by
 from odeon_transcoder.domain.layers import wanted_layer
 from odeon_transcoder.domain.layout import Box, arrange
 from odeon_transcoder.domain.timeline_clock import ProgrammeClock
 from odeon_transcoder.pipeline.compose import Compositor
 from odeon_transcoder.pipeline.encode import EncoderChoice
 from odeon_transcoder.pipeline.floor import Floor
-from odeon_transcoder.pipeline.media import Grant, Readiness, TrackSpec
+from odeon_transcoder.pipeline.media import Grant, NothingWritten, Readiness
 from odeon_transcoder.pipeline.mix import mix
 from odeon_transcoder.pipeline.outputs import AckTimes, Encoders, Ingest, Outputs, RungState
 from odeon_transcoder.pipeline.upload import Bearer
@@ -38,8 +39,6 @@ _SILENT_DUE_S = 0.05
 """With nobody to wait for, a slot is made this long after its time."""
 _HOPELESS_S = 0.5
 """A slot this far past its deadline is left out rather than composed."""
-_GROW_AFTER_S = 5.0
-"""A source that outgrew the ladder for this long gets a new epoch with a better one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +52,15 @@ class ProgrammeConfig:
     """How long a slot waits for late pictures and samples."""
     slate_after_s: float = 10.0
     """An event without any picture begins with the slate after this long."""
-    ladder: Ladder | None = None
-    """Keep this ladder (take-over); None fits the profile to the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgrammeEvents:
-    """How the programme asks its surroundings; `acquire` blocks until granted, None to give up."""
+    """How the programme asks its surroundings."""
 
-    acquire: Callable[[list[TrackSpec], Ladder], Grant | None]
+    acquire: Callable[[list[TrackSpec]], Grant | None]
+    """Blocks until an epoch is granted; None to give up. Without tracks it goes on with those that
+    a predecessor wrote, or raises NothingWritten."""
     unauthorised: Callable[[], None]
     ended: Callable[[str], None]
     """The programme is over: STOPPED, FENCED, ENDED, REFUSED or BROKEN."""
@@ -133,7 +132,7 @@ class Programme:
         self._slate = False
         self._guarded_s = 0.0
         self._layers: dict[str, str] = {}
-        self._outgrown_since_s: float | None = None
+        self._growth: Growth | None = None
         self._flush = True
         self._thread = threading.Thread(target=self._run, name="programme", daemon=True)
 
@@ -175,12 +174,13 @@ class Programme:
     def _run(self) -> None:
         reason = "BROKEN"
         try:
-            ladder = self._config.ladder
-            while not self._stop.is_set():
+            ladder, grant, reason = self._take_over()
+            while not (self._stop.is_set() or reason == "REFUSED"):
                 ladder = ladder or self._choose_ladder()
                 if ladder is None:
                     break
-                reason = self._run_epoch(ladder)
+                reason = self._run_epoch(ladder, grant)
+                grant = None
                 if reason in ("FENCED", "ENDED", "REFUSED"):
                     break
                 # A ladder that was outgrown is chosen anew, otherwise renditions stay the same.
@@ -191,6 +191,20 @@ class Programme:
             raise
         finally:
             self._events.ended(reason)
+
+    def _take_over(self) -> tuple[Ladder | None, Grant | None, str]:
+        """An epoch with a predecessor's ladder, if there was one; otherwise a reason to go on."""
+        try:
+            grant = self._events.acquire([])
+        except NothingWritten:
+            return None, None, "NOTHING_WRITTEN"
+        if grant is None:
+            return None, None, "REFUSED"
+        ladder = written_by(grant.tracks)
+        if ladder is None:
+            _log.warning("foreign_renditions tracks=%s", [spec.track for spec in grant.tracks])
+            return None, None, "FOREIGN"
+        return ladder, grant, "GRANTED"
 
     def _choose_ladder(self) -> Ladder | None:
         """Watch the floor until its best source is measured; None when stopped before."""
@@ -228,9 +242,10 @@ class Programme:
                 best = (video.size, video.rate(of_steps=of_steps))
         return best
 
-    def _run_epoch(self, ladder: Ladder) -> str:
+    def _run_epoch(self, ladder: Ladder, taken: Grant | None) -> str:
         encoders = Encoders(ladder, self._config.encoder)
-        grant = self._events.acquire(encoders.specs(), ladder)
+        self._growth = Growth(ladder, kept=taken is not None)
+        grant = taken or self._events.acquire(encoders.specs())
         if grant is None:
             return "STOPPED" if self._stop.is_set() else "REFUSED"
         self._end = end = _EpochEnd()
@@ -358,13 +373,11 @@ class Programme:
         self._guarded_s = now
         if outputs.guard(now):
             _log.warning("rungs_changed %s", [(r.track, r.running) for r in outputs.rungs()])
-        if self._outgrown(outputs.ladder):
-            self._outgrown_since_s = self._outgrown_since_s or now
-            if now - self._outgrown_since_s >= _GROW_AFTER_S:
-                end.set("OUTGROWN")
-        else:
-            self._outgrown_since_s = None
-
+        size, rate = self._best_source()
+        known = size is not None and rate is not None
+        better = fit(self._config.profile, size, rate) if known else None
+        if self._growth is not None and self._growth.observe(now, better):
+            end.set("OUTGROWN")
         self._ask_for_layers(outputs.ladder, boxes)
 
     def _ask_for_layers(self, ladder: Ladder, boxes: tuple[Box, ...]) -> None:
@@ -377,15 +390,6 @@ class Programme:
             if wanted is not None and wanted != current:
                 self._layers[info.track_id] = wanted
                 self._events.want_layer(info.track_id, wanted)
-
-    def _outgrown(self, ladder: Ladder) -> bool:
-        size, rate = self._best_source()
-        if size is None or rate is None:
-            return False
-        better = fit(self._config.profile, size, rate)
-        return better.canvas.height * 4 > ladder.canvas.height * 5 or (
-            better.frame_rate > ladder.frame_rate
-        )
 
     # Sound
 

@@ -27,6 +27,7 @@ from odeon_transcoder.ports import (
     TimelineHeld,
     TimelineRefused,
     Timelines,
+    TimelineUnwritten,
     Tokens,
     Unreachable,
 )
@@ -91,22 +92,15 @@ class _Stop:
 
 
 class JobRun:
-    """Runs one job to its end; `run` returns when nothing is left of it.
-
-    `ladder` is what a predecessor wrote: renditions stay, and nothing has to be measured.
-    """
+    """Runs one job to its end; `run` returns when nothing is left of it."""
 
     def __init__(
         self,
         assignment: Assignment,
         config: JobConfig,
         around: Surroundings,
-        *,
-        ladder: messages.Acquire | None = None,
-        on_ladder: Callable[[str, messages.Acquire], None] = lambda job, ladder: None,
     ) -> None:
         self.assignment = assignment
-        self._on_ladder = on_ladder
         self.started_unix_s = time.time()
         self.status = messages.Status()
         self.restarts = 0
@@ -118,7 +112,6 @@ class JobRun:
         self._busy: set[str] = set()
         self._seen_s = time.monotonic()
         self._epoch = 0
-        self._ladder = ladder
         self._connection: StageConnection | None = None
         self._rejoin = asyncio.Event()
         self._stop = _Stop()
@@ -216,7 +209,7 @@ class JobRun:
             await asyncio.gather(watchdog, stopper, reader, return_exceptions=True)
 
     async def _start_command(self) -> messages.Start:
-        config, assignment, ladder = self._config, self.assignment, self._ladder
+        config, assignment = self._config, self.assignment
         return messages.Start(
             job=assignment.job,
             tenant=assignment.tenant,
@@ -231,8 +224,6 @@ class JobRun:
             decode_device=config.decode_device,
             patience_s=config.patience_s,
             slate_after_s=config.slate_after_s,
-            rungs=ladder.rungs if ladder else (),
-            frame_rate=ladder.frame_rate if ladder else 0,
         )
 
     async def _token(self) -> str:
@@ -315,15 +306,17 @@ class JobRun:
                 await self._pause(min(max(held.retry_after_s, 0.05), 1.0))
             except Unreachable:
                 await self._pause(0.2)
+            except TimelineUnwritten:
+                process.send(messages.NothingWritten())
+                return
             except TimelineRefused as refused:
                 process.send(messages.Refused(refused.reason))
                 if refused.reason == "TIMELINE_ENDED":
                     self._stop.ask(Outcome.DONE, flush=False, detail=refused.reason)
                 return
             else:
-                self._epoch, self._ladder = granted.epoch, ask
+                self._epoch = granted.epoch
                 process.send(granted)
-                self._on_ladder(self.assignment.job, ask)
                 return
 
     async def _keep_epoch(self) -> None:

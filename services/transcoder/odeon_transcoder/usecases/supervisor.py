@@ -6,7 +6,6 @@ from contextlib import suppress
 
 from odeon_runtime.logs import logger
 
-from odeon_transcoder import messages
 from odeon_transcoder.ports import Assignment, JobNotOurs, Memory, Offer, Offers, Unreachable
 from odeon_transcoder.usecases.job import JobConfig, JobRun, Surroundings
 
@@ -35,7 +34,7 @@ class Supervisor:
         self._around = around
         self._jobs: dict[str, JobRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ladders: dict[str, messages.Acquire | None] = {}
+        self._remembered: set[str] = set()
         self._claiming = asyncio.Lock()
 
     @property
@@ -60,8 +59,8 @@ class Supervisor:
 
     async def resume(self) -> None:
         """Claim again what was running when this worker was killed."""
-        self._ladders = self._memory.recall()
-        left, deadline = set(self._ladders), time.monotonic() + _RECALL_FOR_S
+        self._remembered = set(self._memory.recall())
+        left, deadline = set(self._remembered), time.monotonic() + _RECALL_FOR_S
         while left and not self.draining and time.monotonic() < deadline:
             for job in sorted(left):
                 try:
@@ -70,7 +69,7 @@ class Supervisor:
                     continue
                 except JobNotOurs:
                     _log.info("job_not_resumed", job=job)
-                    self._ladders.pop(job, None)
+                    self._remembered.discard(job)
                 left.discard(job)
             await asyncio.sleep(_FULL_S)
 
@@ -114,28 +113,18 @@ class Supervisor:
 
     def _run(self, assignment: Assignment) -> None:
         _log.info("job_claimed", job=assignment.job, claim=assignment.claim)
-        run = JobRun(
-            assignment,
-            self._config,
-            self._around,
-            ladder=self._ladders.get(assignment.job),
-            on_ladder=self._remember,
-        )
+        run = JobRun(assignment, self._config, self._around)
         self._jobs[assignment.job] = run
-        self._ladders.setdefault(assignment.job, None)
-        self._memory.keep(self._ladders)
+        self._remembered.add(assignment.job)
+        self._memory.keep(self._remembered)
         task = asyncio.create_task(run.run(), name=assignment.job)
         self._tasks[assignment.job] = task
         task.add_done_callback(lambda done: self._ended(assignment.job, done))
 
-    def _remember(self, job: str, ladder: messages.Acquire) -> None:
-        self._ladders[job] = ladder
-        self._memory.keep(self._ladders)
-
     def _ended(self, job: str, task: asyncio.Task[None]) -> None:
         self._jobs.pop(job, None)
         self._tasks.pop(job, None)
-        self._ladders.pop(job, None)
-        self._memory.keep(self._ladders)
+        self._remembered.discard(job)
+        self._memory.keep(self._remembered)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("job_failed", job=job, exc_info=error)

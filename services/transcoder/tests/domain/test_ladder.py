@@ -1,16 +1,23 @@
 """Which renditions an event gets."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from odeon_transcoder.domain.ladder import (
+    AUDIO_PEAK_FACTOR,
     FRAMES_PER_PART,
     PROFILES,
+    VIDEO_PEAK_FACTOR,
+    Ladder,
     Profile,
     Rung,
     Size,
+    TrackSpec,
     fit,
     profile_named,
+    written_by,
 )
 
 sizes = st.builds(
@@ -71,6 +78,47 @@ def test_the_frame_rate_is_the_lowest_that_loses_no_frame(
     measured: float | None, chosen: int
 ) -> None:
     assert fit(profile_named("default"), Size(1280, 720), measured).frame_rate == chosen
+
+
+@given(st.sampled_from(list(PROFILES.values())), st.none() | sizes, st.none() | st.floats(1, 120))
+def test_a_ladder_is_known_again_by_what_the_recorder_was_told(
+    profile: Profile, source: Size | None, rate: float | None
+) -> None:
+    ladder = fit(profile, source, rate)
+
+    again = written_by([*reversed(told(ladder))])
+
+    assert again is not None
+    assert [(rung.size, rung.bitrate_bps) for rung in again.rungs] == [
+        (rung.size, rung.bitrate_bps) for rung in ladder.rungs
+    ]
+    assert (again.audio, again.frame_rate) == (ladder.audio, ladder.frame_rate)
+    assert {rung.codec for rung in again.rungs} == {"avc1.64001f"}
+
+
+def test_renditions_that_no_transcoder_wrote_are_not_gone_on_with() -> None:
+    video, *others, audio = told(fit(profile_named("default"), None, None))
+
+    assert written_by([]) is None
+    assert written_by([video, *others]) is None, "no sound"
+    assert written_by([audio]) is None
+    assert written_by([replace(video, track="main"), audio]) is None
+    assert written_by([replace(video, frame_rate=25.0), audio]) is None
+    assert written_by([video, *(replace(v, frame_rate=15.0) for v in others), audio]) is None
+
+
+def told(ladder: Ladder) -> list[TrackSpec]:
+    """What encoders of a ladder announce."""
+    video = [
+        TrackSpec(
+            rung.track, "video", "avc1.64001f", round(rung.bitrate_bps * VIDEO_PEAK_FACTOR),
+            rung.size.width, rung.size.height, float(ladder.frame_rate), 0.334, 2,
+        )
+        for rung in ladder.rungs
+    ]  # fmt: skip
+    bandwidth = round(ladder.audio.bitrate_bps * AUDIO_PEAK_FACTOR)
+    audio = TrackSpec(ladder.audio.track, "audio", "mp4a.40.2", bandwidth, 0, 0, 0.0, 0.342, 2)
+    return [*video, audio]
 
 
 def test_an_unknown_profile_still_runs_the_event() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -181,6 +182,47 @@ async def test_stopping_a_transcoder_hands_its_job_to_another_one(deployment: "D
     assert job.job == "jobs/job-1" and deployment.room.job.worker == "tr-2"
 
 
+async def test_another_worker_that_would_choose_another_ladder_keeps_the_renditions(
+    deployment: "Deployment",
+) -> None:
+    def to_light(job: room_pb2.Job) -> None:
+        job.profile = "light"
+
+    def to_another(job: room_pb2.Job) -> None:
+        job.state, job.worker, job.profile = room_pb2.Job.STATE_OFFERED, "", "single"
+
+    await deployment.room.change(to_light)
+    await deployment.start_transcoder()
+    await deployment.publish(rate=30)
+    await deployment.offer()
+    await deployment.parts("v360", 7)
+    before, master = await deployment.timeline(), await deployment.get("main.m3u8")
+    numbers = {track: _numbers(await _playlist(deployment, track)) for track in _TRACKS}
+
+    # The claim has lapsed while nobody gave the timeline back. The first one wants no work more.
+    await deployment.drain()
+    await deployment.room.change(to_another)
+    await deployment.start_transcoder(worker="tr-2", preset="veryfast")
+    await deployment.offer()
+
+    job = await deployment.job(lambda job: job.epoch == 2)
+    assert deployment.room.job.worker == "tr-2"
+    assert [rung.track for rung in job.rungs] == ["v360", "v240", "a128"]
+    # Longer than a source has to be larger for a ladder to grow.
+    written = {track.spec.track: track.parts for track in (await deployment.timeline()).tracks}
+    await deployment.parts("v360", written["v360"] + 21)
+    after = await deployment.timeline()
+    assert after.epoch == 2
+    assert [track.spec for track in after.tracks] == [track.spec for track in before.tracks]
+    assert await deployment.get("main.m3u8") == master
+    for track in _TRACKS:
+        playlist = await _playlist(deployment, track)
+        assert playlist.count("#EXT-X-DISCONTINUITY\n") == 1
+        now = _numbers(playlist)
+        assert now == [*range(len(now))] and now[: len(numbers[track])] == numbers[track]
+        assert "init-1.mp4" in playlist and "init-2.mp4" in playlist
+
+
 async def test_a_restarted_transcoder_resumes_its_own_job_without_an_offer(
     deployment: "Deployment",
 ) -> None:
@@ -273,6 +315,18 @@ def _share_of_cpu(pid: int, share: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+_TRACKS = ("v360", "v240", "a128")
+
+
+async def _playlist(deployment: "Deployment", track: str) -> str:
+    return (await deployment.get(f"{track}/index.m3u8")).decode()
+
+
+def _numbers(playlist: str) -> list[int]:
+    """Media sequence numbers of the closed segments, by their addresses."""
+    return [int(n) for n in re.findall(r"^s(\d+)\.m4s$", playlist, re.MULTILINE)]
 
 
 async def _segments(deployment: "Deployment", track: str, numbers: "range | list[int]") -> bytes:

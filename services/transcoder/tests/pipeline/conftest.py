@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from odeon_testkit.intake import Intake, intake_server
 from odeon_testkit.testcard import Reading, TestCard, beep_onsets, lip_sync_errors, read_luma
 from odeon_testkit.testcard.stream import CardFeed, CardStream
-from odeon_transcoder.domain.ladder import Ladder, profile_named
+from odeon_transcoder.domain.ladder import TrackSpec, profile_named
 from odeon_transcoder.domain.timeline_clock import ProgrammeClock
 from odeon_transcoder.pipeline.encode import EncoderChoice
 from odeon_transcoder.pipeline.floor import Floor
-from odeon_transcoder.pipeline.media import Grant, TrackInfo, TrackSource, TrackSpec
+from odeon_transcoder.pipeline.media import Grant, NothingWritten, TrackInfo, TrackSource
 from odeon_transcoder.pipeline.outputs import Ingest
 from odeon_transcoder.pipeline.programme import Programme, ProgrammeConfig, ProgrammeEvents
 from odeon_transcoder.pipeline.upload import Bearer
@@ -108,7 +108,7 @@ def intake() -> Iterator[Intake]:
 
 @pytest.fixture
 def make_rig(intake: Intake) -> Iterator[MakeRig]:
-    """Builds a programme; `infos` are on stage, `feed` plays."""
+    """Builds a programme; `infos` are on stage, `feed` plays, `written` is a predecessor's."""
     rigs: list[Rig] = []
 
     def make(
@@ -116,7 +116,7 @@ def make_rig(intake: Intake) -> Iterator[MakeRig]:
         infos: Sequence[TrackInfo] = (camera(), microphone()),
         *,
         profile: str = "default",
-        ladder: Ladder | None = None,
+        written: Sequence[TrackSpec] = (),
         patience_s: float = 0.5,
         slate_after_s: float = 10.0,
         encoder: EncoderChoice = FAST,
@@ -129,16 +129,19 @@ def make_rig(intake: Intake) -> Iterator[MakeRig]:
             encoder=encoder,
             patience_s=patience_s,
             slate_after_s=slate_after_s,
-            ladder=ladder,
         )
         rig: Rig
 
-        def acquire(specs: list[TrackSpec], ladder: Ladder) -> Grant:
-            rig.specs = specs
+        def acquire(specs: list[TrackSpec]) -> Grant:
+            if not (specs or written):
+                raise NothingWritten
+            rig.specs = specs or list(written)
             number = len(rig.grants) + 1
             ends = [sum(p.duration_s for p in parts) for parts in intake.parts.values()]
             msns = [part.msn for parts in intake.parts.values() for part in parts]
-            grant = Grant(number, max(msns, default=-1) + 1, max(ends, default=0.0))
+            grant = Grant(
+                number, max(msns, default=-1) + 1, max(ends, default=0.0), tuple(rig.specs)
+            )
             rig.grants.append(grant)
             return grant
 

@@ -8,8 +8,7 @@ from odeon_transcoder import messages
 from odeon_transcoder.messages import MalformedMessage, decode, encode
 
 EXAMPLES: list[messages.Command | messages.Report] = [
-    messages.Start("jobs/j", "acme", "launch", "default", "http://r", "t", "127.0.0.1",
-                   rungs=(messages.LadderRung(640, 360, 800_000),), frame_rate=15),
+    messages.Start("jobs/j", "acme", "launch", "default", "http://r", "t", "127.0.0.1"),
     messages.Join(),
     messages.Offer("v=0\r\n", 3),
     messages.Tracks(
@@ -17,15 +16,17 @@ EXAMPLES: list[messages.Command | messages.Report] = [
     ),
     messages.Speaker(""),
     messages.Layout("grid", labels=True),
-    messages.Granted(2, 17, 33.25),
+    messages.Granted(
+        2, 17, 33.25, (messages.Rendition("v360", "video", "avc1", 1, 2, 3, 15.0, 0.334, 2),)
+    ),
+    messages.NothingWritten(),
     messages.Refused("TIMELINE_ENDED"),
     messages.Token("x"),
     messages.Finish(flush=False),
     messages.Hello(4711),
     messages.Answer("v=0\r\n", 3),
-    messages.Acquire(
-        (messages.Rendition("v360", "video", "avc1", 1, 2, 3, 15.0, 0.334, 2),), (), 15
-    ),
+    messages.Acquire((messages.Rendition("v360", "video", "avc1", 1, 2, 3, 15.0, 0.334, 2),)),
+    messages.Acquire(),
     messages.WantLayer("s.0", "h"),
     messages.WantToken(),
     messages.MediaLost("ICE_FAILED"),

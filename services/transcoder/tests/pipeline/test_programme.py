@@ -1,15 +1,20 @@
 """From encoded frames to parts, in real time."""
 
+import io
 import random
 import threading
 import time
 from dataclasses import replace
 from itertools import pairwise
 
+import av
 import pytest
 from odeon_testkit.testcard.stream import CardFeed, CardFrame
 from odeon_transcoder.domain.director import LayoutChoice
+from odeon_transcoder.domain.ladder import Size, fit, profile_named
 from odeon_transcoder.domain.layout import LayoutKind
+from odeon_transcoder.pipeline.encode import EncoderChoice
+from odeon_transcoder.pipeline.outputs import Encoders
 
 from .conftest import MakeRig, camera, counters, microphone, stream
 
@@ -211,6 +216,32 @@ def test_a_larger_source_gets_a_larger_ladder_in_a_new_epoch(make_rig: MakeRig) 
     assert [spec.track for spec in rig.specs] == ["v360", "v240", "a128"]
     assert len(rig.grants) == 2
     assert rig.intake.parts["v240"][-1].msn >= rig.grants[1].next_msn
+
+
+def test_a_successor_keeps_the_ladder_of_its_predecessor_though_it_would_choose_another(
+    make_rig: MakeRig,
+) -> None:
+    written = fit(profile_named("light"), Size(426, 240), 15.0)
+    choice = EncoderChoice(preset="ultrafast")
+    told = Encoders(written, choice).specs()
+    rig = make_rig(
+        CardFeed(stream(30)),
+        profile="default",
+        written=told,
+        encoder=EncoderChoice(preset="faster"),
+    )
+
+    rig.parts("v240", 18)
+    rig.stop()
+
+    assert rig.specs == told and len(rig.grants) == 1
+    assert set(rig.intake.parts) == {"v240", "a128"}
+    with av.open(io.BytesIO(rig.intake.file("v240")), "r") as container:
+        stream_ = container.streams.video[0]
+        assert stream_.average_rate == 15
+        # Players were told baseline, so the other preset's features must not appear.
+        assert told[0].codec.startswith("avc1.42")
+        assert stream_.codec_context.profile in ("Baseline", "Constrained Baseline")
 
 
 def test_rtp_time_that_jumps_by_an_hour_is_followed(make_rig: MakeRig) -> None:
