@@ -76,12 +76,16 @@ def measure(
     sessions end in place (transcoders) they need no room elsewhere. Starting pods carry nothing and
     know nothing.
     """
-    serving = [p for p in pods if _counts(p, hands_over=hands_over)]
-    silent = tuple(
-        p.name
-        for p in serving
-        if not fresh(p.report.at if p.report else None, now=now, stale_after=stale_after)
-    )
+    heard = {
+        p.uid
+        for p in pods
+        if p.report is not None and fresh(p.report.at, now=now, stale_after=stale_after)
+    }
+    # A pod that the API server knows to be broken says nothing of the others by its silence.
+    serving = [
+        p for p in pods if _counts(p, hands_over=hands_over) and (p.healthy or p.uid in heard)
+    ]
+    silent = tuple(p.name for p in serving if p.uid not in heard)
     known_outside = external is not None and fresh(external.at, now=now, stale_after=stale_after)
     units: list[tuple[Metric, Fraction]] = []
     unknown = bool(serving) and len(silent) == len(serving)

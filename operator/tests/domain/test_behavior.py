@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from odeon_operator.domain import behavior as pace
 from odeon_operator.domain.amounts import Amount, Count, Percent
@@ -166,7 +166,8 @@ def test_the_smallest_budget_that_holds_limits_draining() -> None:
     assert pace.may_drain(Behavior(), 10, 5, NOW) is None
 
 
-@given(st.integers(1, 5000), st.data())
+@settings(max_examples=25)
+@given(st.integers(1, 90), st.data())
 def test_what_is_remembered_is_bounded_and_enough(ticks: int, data: st.DataObject) -> None:
     behavior = Behavior(
         scale_out=Direction(rates=(Rate(Count(4), 15 * S),)), scale_in=Direction(window=300 * S)
