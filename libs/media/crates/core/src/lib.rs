@@ -7,6 +7,7 @@ pub mod client;
 mod clock;
 pub mod codec;
 mod config;
+mod congestion;
 mod dtls;
 mod egress;
 mod error;

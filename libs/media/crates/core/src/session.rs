@@ -11,6 +11,7 @@ use str0m::{Candidate, Rtc};
 
 use crate::clock::PeerClock;
 use crate::config::NodeConfig;
+use crate::congestion::Congestion;
 use crate::event::{Id, Kind, SessionKind, Subject};
 use crate::receive_rate::ReceiveRate;
 use crate::rewrite::Rewriter;
@@ -121,9 +122,12 @@ pub(crate) struct Session {
     pub(crate) slots: Vec<Slot>,
     pub(crate) clock: PeerClock,
     pub(crate) twcc_bps: Option<u64>,
+    pub(crate) congestion: Congestion,
     pub(crate) remb: Option<(u64, Instant)>,
     /// What a publisher without transport-cc may send, and when it is told next.
     pub(crate) receive_rate: Option<(ReceiveRate, Instant)>,
+    /// Of the layers that were chosen last.
+    pub(crate) media_bps: u64,
     pub(crate) desired_bps: u64,
     pub(crate) minimum_bps: u64,
     pub(crate) rtt: Option<Duration>,
@@ -136,6 +140,12 @@ pub(crate) struct Session {
 
 /// A REMB older than this says nothing about now.
 const REMB_LIFETIME: Duration = Duration::from_secs(5);
+
+/// What can be sent again, as str0m has it by default.
+const RTX_PACKETS: usize = 1024;
+const RTX_AGE: Duration = Duration::from_secs(3);
+/// Of what is sent, at most this share is sent again.
+const RTX_SHARE: f32 = 0.15;
 
 impl Session {
     pub(crate) fn subject(&self) -> Subject {
@@ -158,7 +168,11 @@ impl Session {
             .remb
             .filter(|(_, at)| now.saturating_duration_since(*at) < REMB_LIFETIME)
             .map(|(bps, _)| bps);
-        match (self.twcc_bps, remb) {
+        let twcc = match (self.twcc_bps, self.congestion.limit(now)) {
+            (Some(twcc), Some(limit)) => Some(twcc.min(limit)),
+            (twcc, _) => twcc,
+        };
+        match (twcc, remb) {
             (Some(twcc), Some(remb)) => Some(twcc.min(remb)),
             (twcc, remb) => twcc.or(remb),
         }
@@ -166,6 +180,17 @@ impl Session {
 
     pub(crate) fn slot_by_mid(&self, mid: Mid) -> Option<usize> {
         self.slots.iter().position(|slot| slot.mid == Some(mid))
+    }
+
+    /// Stops a slot's present source at once, and forgets what of it could be sent again: on a path
+    /// whose queue is full, packets that cannot be decoded any more only delay the next keyframe.
+    pub(crate) fn cut(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.current = None;
+        let Some(ssrc) = slot.ssrc else { return };
+        if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc) {
+            stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_SHARE));
+        }
     }
 
     /// Takes the streams that have not sent yet out of str0m, keeping their SSRCs.
@@ -214,6 +239,10 @@ impl Session {
     }
 }
 
+const STATS: Duration = Duration::from_secs(1);
+/// A path that collapses has to be noticed while its queue still fills.
+const ESTIMATED_STATS: Duration = Duration::from_millis(200);
+
 /// A str0m instance set up for forwarding.
 pub(crate) fn build_rtc(
     config: &NodeConfig,
@@ -230,7 +259,7 @@ pub(crate) fn build_rtc(
         // 1.2 lets the server choose the SRTP profile, so AES-GCM wins over browsers' order.
         .set_dtls_version(str0m::config::DtlsVersion::Dtls12)
         .enable_bwe(estimate)
-        .set_stats_interval(Some(Duration::from_secs(1)))
+        .set_stats_interval(Some(if bwe { ESTIMATED_STATS } else { STATS }))
         .set_rtcp_report_interval_audio(Duration::from_secs(1))
         .set_rtcp_report_interval_video(Duration::from_secs(1))
         .build(now);

@@ -74,11 +74,20 @@ fn a_layer_that_does_not_exist_is_refused() {
 }
 
 #[test]
-fn a_path_of_600_kb_s_gets_a_lower_layer_within_3_s_and_the_best_again_within_10_s_of_relief() {
-    let (mut world, source) = simulcast(Codec::Vp8);
+fn a_path_of_600_kb_s_gets_a_lower_layer_within_1_s_and_the_best_again_within_10_s_of_relief() {
+    // The statistics that tell of a collapse come every 200 ms: their phase must not matter.
+    for offset in [0, 70, 140] {
+        for codec in [Codec::Vp8, Codec::H264] {
+            limit_and_lift(codec, offset);
+        }
+    }
+}
+
+fn limit_and_lift(codec: Codec, offset: u64) {
+    let (mut world, source) = simulcast(codec);
     let mut source = [source];
     let bob = world.subscriber("bob", false);
-    world.stream(&mut source, 6_000);
+    world.stream(&mut source, 6_000 + offset);
     assert_eq!(layer_of(&world, "bob").as_deref(), Some("f"), "{:?}", world.session("bob"));
 
     let limited = world.ms();
@@ -91,13 +100,10 @@ fn a_path_of_600_kb_s_gets_a_lower_layer_within_3_s_and_the_best_again_within_10
         }
     }
     let session = world.session("bob").unwrap();
-    assert!(lowered.is_some_and(|ms| ms <= 3_000), "{lowered:?} {session:?}");
-    assert!(
-        lowered.is_some_and(|ms| ms <= 1_500),
-        "a viewer that skips to keyframes freezes no longer"
-    );
-    // Our own client waits for the retransmission of each lost packet before it gives up on it.
-    assert!(freezes(&world, bob, limited) < 2_000, "{} ms", freezes(&world, bob, limited));
+    assert!(lowered.is_some_and(|ms| ms <= 1_000), "{lowered:?} {session:?}");
+    // Our own client even waits for retransmissions; players skip to the keyframe.
+    let freeze = freezes(&world, bob, limited);
+    assert!(freeze < 1_000, "{codec:?} from {offset}: {freeze} ms");
     assert!(world.peers[bob].sounds().len() > 900, "audio is not starved");
 
     world.peers[bob].link.down_bps = None;
@@ -107,6 +113,19 @@ fn a_path_of_600_kb_s_gets_a_lower_layer_within_3_s_and_the_best_again_within_10
         let waited = world.ms() - lifted;
         assert!(waited <= 10_000, "{:?}", world.session("bob"));
     }
+}
+
+#[test]
+fn a_path_that_narrows_a_little_is_no_collapse() {
+    let (mut world, source) = simulcast(Codec::Vp8);
+    let mut source = [source];
+    let bob = world.subscriber("bob", false);
+    world.stream(&mut source, 6_000);
+    let began = world.ms();
+    world.peers[bob].link.down_bps = Some(1_500_000);
+    world.stream(&mut source, 8_000);
+    assert_eq!(layer_of(&world, "bob").as_deref(), Some("f"), "{:?}", world.session("bob"));
+    assert!(freezes(&world, bob, began) < 300, "{} ms", freezes(&world, bob, began));
 }
 
 #[test]

@@ -278,6 +278,11 @@ impl Sfu {
                 if let Some(session) = self.sessions.get_mut(&key) {
                     session.rtt = stats.rtt.or(session.rtt);
                     session.loss = stats.egress_loss_fraction.or(session.loss);
+                    let sent = session.media_bps;
+                    let newest = stats.bwe_tx.map(|bps| bps.as_u64());
+                    if newest.is_some_and(|bps| session.congestion.observe(now, bps, sent)) {
+                        self.relieve(key, now);
+                    }
                 }
             }
             Event::MediaEgressStats(stats) => {

@@ -10,6 +10,7 @@ use super::Sfu;
 use super::commands::{mid_of, random_seed, unknown_session};
 use crate::clock::PeerClock;
 use crate::config::TICK;
+use crate::congestion::Congestion;
 use crate::error::{MediaError, Result};
 use crate::event::{Id, Kind, SessionKind};
 use crate::receive_rate::ReceiveRate;
@@ -341,8 +342,10 @@ impl Sfu {
             slots: Vec::new(),
             clock: PeerClock::default(),
             twcc_bps: None,
+            congestion: Congestion::default(),
             remb: None,
             receive_rate: None,
+            media_bps: 0,
             desired_bps: 0,
             minimum_bps: 0,
             rtt: None,

@@ -26,6 +26,16 @@ pub(super) struct Speakers {
     told: Option<Instant>,
 }
 
+/// What a session gets and what it would take, in bits per second.
+struct Ambitions {
+    /// Of the layers that are chosen.
+    media: u64,
+    /// The best of everything.
+    desired: u64,
+    /// Padding fills the path up to this.
+    minimum: u64,
+}
+
 impl Sfu {
     pub(super) fn tick(&mut self, now: Instant) {
         self.next_tick = (!self.sessions.is_empty()).then(|| now + TICK);
@@ -145,6 +155,16 @@ impl Sfu {
 
     /// Sets every slot's target layer by what the path bears, and asks for the keyframes needed.
     pub(super) fn choose_layers(&mut self, key: SessionKey, now: Instant) {
+        self.retarget(key, false, now);
+    }
+
+    /// Makes a path fit that collapsed: what is too much stops at once, not with the next keyframe.
+    /// It would arrive late and with losses, in front of that keyframe.
+    pub(super) fn relieve(&mut self, key: SessionKey, now: Instant) {
+        self.retarget(key, true, now);
+    }
+
+    fn retarget(&mut self, key: SessionKey, cut: bool, now: Instant) {
         let Some(session) = self.sessions.get(&key) else {
             return;
         };
@@ -153,10 +173,14 @@ impl Sfu {
         } else {
             self.fitting_targets(session, now)
         };
-        let (desired, minimum) = self.ambitions(session, now);
+        let Ambitions { media, mut desired, mut minimum } = self.ambitions(session, now);
+        if let Some(limit) = session.congestion.limit(now) {
+            (desired, minimum) = (desired.min(limit), 0);
+        }
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
+        session.media_bps = media;
         let mut wanted = Vec::new();
         for (index, target) in targets {
             let slot = &mut session.slots[index];
@@ -170,6 +194,9 @@ impl Sfu {
                 }
                 (_, None) => slot.current = None,
                 _ => {}
+            }
+            if cut {
+                session.cut(index);
             }
         }
         let moved = |known: u64, wanted: u64| known.abs_diff(wanted) > wanted / 10;
@@ -240,7 +267,7 @@ impl Sfu {
     /// What the session would take if it could (the best of everything), and what the next step up of
     /// any picture needs: padding fills the path up to that, so that the estimate can tell whether
     /// it bears it.
-    fn ambitions(&self, session: &Session, now: Instant) -> (u64, u64) {
+    fn ambitions(&self, session: &Session, now: Instant) -> Ambitions {
         let (mut current, mut best, mut step) = (0, 0, 0);
         for (_, slot, track) in self.subscribed(session) {
             let bps = |layer: usize| track.layers.get(layer).map_or(0, |layer| layer.rate.bps());
@@ -256,7 +283,7 @@ impl Sfu {
             };
         }
         let minimum = if step == 0 { 0 } else { (current + step) * 5 / 4 };
-        (best * 3 / 2, minimum)
+        Ambitions { media: current, desired: best * 3 / 2, minimum }
     }
 
     fn rank_speakers(&mut self, now: Instant) {
