@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -23,6 +24,9 @@ from odeon_runtime.tokens import Audience, Verifier
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 CALLER_KEY = "x-odeon-caller"
+_RECHECK_S = 1.0
+"""How long a stream outlives its caller's token at most; a revocation needs up to 2 s to get here
+and must hold within 5 s."""
 _OUTSIDE_AUDIENCES = (Audience.API, Audience.INVITE, Audience.STAGE, Audience.PLAYBACK)
 _OPEN_PREFIXES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
 _OPTIONS = [
@@ -66,6 +70,14 @@ class Gate:
             raise PermissionDenied(f"this call needs {needed}", permission=needed)
         return principal
 
+    def recheck(self, principal: Principal) -> None:
+        """Refuse who was admitted and would not be any more.
+
+        Raises:
+            TokenInvalid, TokenExpired, TokenRevoked.
+        """
+        self._verifier.recheck(principal)
+
     def _trusted_alone(self, principal: Principal, needed: str) -> bool:
         # A service that acts on its own (no caller's token) runs the deployment's own business.
         return needed != SERVICE and bool(principal.service) and principal.tenant is None
@@ -84,6 +96,43 @@ class Gate:
             raise PermissionDenied("only services pass a caller's token on")
         caller = self._verifier.verify(passed_on, *_OUTSIDE_AUDIENCES)
         return caller.via(principal.service)
+
+
+class _Leash:
+    """Ends a stream when the token that opened it would open it no more.
+
+    A look every second costs three dictionary look-ups and holds for every way of losing trust,
+    by revocation, expiry or a withdrawn key. A service on its own business is not held: it renews
+    its token while its streams go on.
+    """
+
+    def __init__(self, gate: Gate, principal: Principal | None) -> None:
+        self._gate = gate
+        self._principal = principal
+        self._timer: asyncio.TimerHandle | None = None
+        self.timeout = asyncio.timeout(None)
+        self.refusal: DomainError | None = None
+
+    def hold(self) -> None:
+        """Look from now on, until `let_go`; `timeout` must have been entered."""
+        if self._principal is not None and self._principal.tenant is not None:
+            self._timer = asyncio.get_running_loop().call_later(_RECHECK_S, self._look)
+
+    def let_go(self) -> None:
+        """Look no more; repeatable."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        assert self._principal is not None, "looked at only when there is somebody"
+        try:
+            self._gate.recheck(self._principal)
+        except DomainError as error:
+            self.refusal = error
+            self.timeout.reschedule(asyncio.get_running_loop().time())
+        else:
+            self.hold()
 
 
 class _Interceptor(grpc.aio.ServerInterceptor):
@@ -142,15 +191,29 @@ class _Call:
             self._method.lstrip("/"), context=parent, kind=trace.SpanKind.SERVER
         )
         otel_context.attach(trace.set_span_in_context(span, parent))
+        leash: _Leash | None = None
         try:
-            act_as(self._gate.admit(self._method, self._metadata))
-            async for response in behaviour(request, context):
-                yield response
+            principal = self._gate.admit(self._method, self._metadata)
+            act_as(principal)
+            leash = _Leash(self._gate, principal)
+            # A stream that breaks off may never resume this generator.
+            context.add_done_callback(lambda _: leash.let_go())  # type: ignore[arg-type]
+            async with leash.timeout:
+                leash.hold()
+                async for response in behaviour(request, context):
+                    yield response
+                leash.let_go()
+        except TimeoutError:
+            if leash is None or leash.refusal is None:
+                raise
+            await self._refuse(leash.refusal, context, span)
         except DomainError as error:
             await self._refuse(error, context, span)
         except grpc.aio.AioRpcError as error:
             await self._relay(error, context)
         finally:
+            if leash is not None:
+                leash.let_go()
             span.end()
 
     def _span(self) -> Any:

@@ -23,6 +23,7 @@ class Principal:
         name: display name.
         token: the verified token itself, to pass on; never logged.
         expires_at: Unix time in seconds.
+        key_id: of the key that signed the token.
     """
 
     tenant: str | None
@@ -35,6 +36,7 @@ class Principal:
     name: str = ""
     token: str = ""
     expires_at: int = 0
+    key_id: str = ""
 
     def __repr__(self) -> str:
         """Without the token: principals end up in logs."""

@@ -127,20 +127,30 @@ class Verifier:
             TokenExpired: outside of nbf…exp, 30 s of leeway on nbf only.
             TokenRevoked: the session was ended.
         """
-        claims = self._signed_claims(token)
-        principal = _to_principal(claims, token, {a.value for a in audiences})
-        now = self._clock()
-        if now >= principal.expires_at:
-            raise TokenExpired("the token has expired")
-        if now + LEEWAY_S < _integer(claims, "nbf"):
+        claims, key_id = self._signed_claims(token)
+        principal = _to_principal(claims, token, key_id, {a.value for a in audiences})
+        if self._clock() + LEEWAY_S < _integer(claims, "nbf"):
             raise TokenExpired("the token is not valid yet")
+        self.recheck(principal)
+        return principal
+
+    def recheck(self, principal: Principal) -> None:
+        """Refuse a principal whose token was good once; cheap, for what stays open for long.
+
+        Raises:
+            TokenInvalid: its key was withdrawn.
+            TokenExpired, TokenRevoked: as `verify`.
+        """
+        if self._trust.key(principal.key_id) is None:
+            raise TokenInvalid("not a token of this deployment any more")
+        if self._clock() >= principal.expires_at:
+            raise TokenExpired("the token has expired")
         if principal.session_id and self._trust.is_revoked(
             principal.tenant or "", principal.session_id
         ):
             raise TokenRevoked("the session was ended", session_id=principal.session_id)
-        return principal
 
-    def _signed_claims(self, token: str) -> Mapping[str, Any]:
+    def _signed_claims(self, token: str) -> tuple[Mapping[str, Any], str]:
         if not token or len(token) > _MAX_TOKEN_BYTES or not token.isascii():
             raise TokenInvalid("not a token")
         try:
@@ -157,7 +167,7 @@ class Verifier:
             raise TokenInvalid("not a token of this deployment") from error
         if not isinstance(claims, dict):
             raise TokenInvalid("not a claim set")
-        return claims
+        return claims, str(key.kid)
 
 
 def _integer(claims: Mapping[str, Any], name: str) -> int:
@@ -174,7 +184,9 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _to_principal(claims: Mapping[str, Any], token: str, audiences: set[str]) -> Principal:
+def _to_principal(
+    claims: Mapping[str, Any], token: str, key_id: str, audiences: set[str]
+) -> Principal:
     if _text(claims, "iss") != ISSUER or _text(claims, "aud") not in audiences:
         raise TokenInvalid("the token is for another use")
     permissions = claims.get("perms", [])
@@ -193,4 +205,5 @@ def _to_principal(claims: Mapping[str, Any], token: str, audiences: set[str]) ->
         name=_text(claims, "name"),
         token=token,
         expires_at=_integer(claims, "exp"),
+        key_id=key_id,
     )
