@@ -3,11 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import trace
 
 from odeon_runtime import telemetry
+
+if TYPE_CHECKING:
+    from odeon_runtime.http_guard import HttpLimits
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,6 +29,7 @@ class HttpServer:
         port: port, or 0 for any; read it back from `port`.
         grace_s: how long open requests may finish at stop, in seconds.
         certificate: PEM file of certificate and key for TLS; None serves plain HTTP.
+        limits: what a connection may cost; None takes the defaults of `HttpLimits`.
     """
 
     def __init__(
@@ -36,8 +40,11 @@ class HttpServer:
         port: int,
         grace_s: float = 2.0,
         certificate: tuple[str, str] | None = None,
+        limits: "HttpLimits | None" = None,
     ) -> None:
         import uvicorn
+
+        from odeon_runtime.http_guard import HttpLimits, guarded
 
         self._socket = socket.create_server((host, port), backlog=4096, reuse_port=False)
         self.host = host
@@ -48,7 +55,7 @@ class HttpServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 traced(app),
-                http="httptools",
+                http=guarded(limits or HttpLimits()),
                 lifespan="off",
                 log_level="warning",
                 log_config=None,
@@ -57,7 +64,6 @@ class HttpServer:
                 date_header=True,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=max(1, int(grace_s)),
-                h11_max_incomplete_event_size=32 * 1024,
                 ws_max_size=256 * 1024,
                 **tls,
             )

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from odeon_runtime.bus import Bus
 from odeon_runtime.grpc_client import Peers
 from odeon_runtime.http import AsgiApp, HttpServer
+from odeon_runtime.http_guard import HttpLimits
 from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
 from odeon_runtime.trust import TrustStore, follow_bus, follow_stream
@@ -88,6 +89,11 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Mapping[str, str]]
                 host=settings.http_host,
                 port=settings.http_port,
                 certificate=certificate,
+                limits=HttpLimits(
+                    max_connections=settings.max_connections,
+                    head_timeout_s=settings.head_timeout_s,
+                    stall_timeout_s=settings.stall_timeout_s,
+                ),
             )
         )
         yield {"http": http.address, "grpc": grpc_face.address}

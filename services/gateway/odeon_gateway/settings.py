@@ -50,6 +50,12 @@ class GatewaySettings(ServiceSettings):
     max_stages: int = 5000
     """Stage connections at once."""
 
+    max_connections: int = 10_000
+    """HTTP connections at once, WebSockets included."""
+    head_timeout_s: float = 10.0
+    """Longest that a request's head may take to come."""
+    stall_timeout_s: float = 30.0
+    """Longest that a body may pause, or that a client may leave an answer unread."""
     unary_timeout_s: float = 30.0
     """Longest a unary call may take, whatever the client asks for."""
     max_body_bytes: int = 1024 * 1024
