@@ -18,7 +18,8 @@ def background() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 def product(background: asyncio.Runner) -> Iterator[Product]:
     """The running deployment with its demo event."""
-    running = running_product("--demo-size", SIZE, "--demo-frame-rate", str(FRAME_RATE))
+    demo = ("--demo-size", SIZE, "--demo-frame-rate", str(FRAME_RATE))
+    running = running_product("--edges", "2", *demo)
     product = background.run(running.__aenter__())
     yield product
     background.run(running.__aexit__(None, None, None))
