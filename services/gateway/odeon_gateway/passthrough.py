@@ -15,7 +15,7 @@ from opentelemetry import trace
 from odeon_gateway.forwarding import Door, Forwarder
 from odeon_gateway.methods import Method
 from odeon_gateway.refusals import status_of
-from odeon_gateway.requests import forwarded_address
+from odeon_gateway.requests import FORWARDED_FOR, forwarded_address
 from odeon_gateway.settings import GatewaySettings
 
 _OPTIONS = [
@@ -107,8 +107,9 @@ class PassThrough(grpc.GenericRpcHandler):
         return await self._door.admit(method, authorization, self._address(context))
 
     def _address(self, context: Any) -> str:
-        peer = _peer(context.peer())
-        return forwarded_address(_metadata(context), peer, self._settings.trusted_proxies)
+        pairs = context.invocation_metadata() or ()
+        lines = [value for key, value in pairs if key == FORWARDED_FOR]
+        return forwarded_address(lines, _peer(context.peer()), self._settings.trusted_proxies)
 
     def _span(self, method: Method, context: Any) -> Any:
         return _tracer.start_as_current_span(
