@@ -1,0 +1,1 @@
+"""Inbound edge: manifests of custom resources become values of the domain."""
