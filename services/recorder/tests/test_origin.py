@@ -7,6 +7,7 @@ import pytest
 from odeon.recorder.v1 import recorder_pb2
 from odeon_testkit.llhls import errors, watch
 from odeon_testkit.llhls_owner import AUDIO_PART_S, Owner, audio, video
+from prometheus_client import REGISTRY
 
 from .conftest import Running
 
@@ -201,3 +202,18 @@ async def test_a_stopped_rung_becomes_gaps_and_may_come_back(
     )
     (gap,) = answer.timeline.tracks[0].gaps
     assert (gap.first_msn, gap.reason) == (1, "RUNG_STOPPED")
+
+
+async def test_what_edges_ask_for_is_counted_by_kind(recorder: Running, owner: Owner) -> None:
+    def counted() -> dict[str, float]:
+        name = "odeon_recorder_origin_requests_total"
+        kinds = ("multivariant", "playlist", "init", "segment", "part")
+        return {kind: REGISTRY.get_sample_value(name, {"kind": kind}) or 0.0 for kind in kinds}
+
+    before = counted()
+    for path in ("main.m3u8", "v720/index.m3u8", "v720/init-1.mp4", "v720/s0.m4s", "v720/p0.0.m4s"):
+        (await recorder.http.get(f"/acme/launch/{path}")).raise_for_status()
+    await recorder.http.get(f"{BASE}/p0.1.m4s")
+
+    added = {kind: count - before[kind] for kind, count in counted().items()}
+    assert added == {"multivariant": 1, "playlist": 1, "init": 1, "segment": 1, "part": 2}

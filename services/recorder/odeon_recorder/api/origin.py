@@ -12,6 +12,7 @@ from odeon_recorder.api.http import Answer, headers_of
 from odeon_recorder.domain.directives import Directives
 from odeon_recorder.domain.refusals import BadDirective, MediaNotFound
 from odeon_recorder.ports import Key
+from odeon_recorder.usecases import meters
 from odeon_recorder.usecases.live import LiveTimeline
 from odeon_recorder.usecases.recorder import Recorder
 from odeon_recorder.usecases.rendering import Rendered
@@ -66,11 +67,13 @@ class Origin:
         event, _, file = rest.partition("/")
         key = Key(TenantId.parse(tenant), EventId.parse(event))
         if file == "main.m3u8":
+            meters.ORIGIN_REQUESTS.labels("multivariant").inc()
             rendered = await self._recorder.multivariant(key, gzip=_takes_gzip(headers))
             return _playlist(rendered, headers, LATEST)
         asked = _MEDIA.fullmatch(file)
         if asked is None:
             raise MediaNotFound("no such file")
+        meters.ORIGIN_REQUESTS.labels(_kind(asked)).inc()
         live = await self._recorder.find(key)
         if asked["index"]:
             return await self._media_playlist(live, asked["track"], query, headers)
@@ -101,6 +104,14 @@ class Origin:
             data = await live.part(track, int(asked["msn"]), int(asked["part"]))
         kind = "audio/mp4" if track.startswith("a") else "video/mp4"
         return _file(data, kind, headers)
+
+
+def _kind(asked: re.Match[str]) -> str:
+    if asked["index"]:
+        return "playlist"
+    if asked["epoch"]:
+        return "init"
+    return "segment" if asked["segment"] else "part"
 
 
 def _takes_gzip(headers: dict[str, str]) -> bool:

@@ -8,6 +8,9 @@ STORE_SECONDS = Histogram(
     "From a part's last byte to its acknowledgement",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
 )
+ORIGIN_REQUESTS = Counter(
+    "odeon_recorder_origin_requests_total", "Playlists and media asked for, by kind", ["kind"]
+)
 WAITING = Gauge("odeon_recorder_waiting_requests", "Playlist and part requests that are held")
 TIMELINES = Gauge("odeon_recorder_timelines", "Timelines in memory")
 FREE_BYTES = Gauge("odeon_recorder_spool_free_bytes", "Room left on the spool's disk")
