@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from odeon_testkit.process_tree import tree as tree
+from odeon_testkit.process_tree import tree
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 

@@ -1,31 +1,19 @@
 """What a running transcoder says of itself: its metrics page."""
 
-import math
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
+from odeon_testkit.process_tree import family
 from odeon_testkit.product import Product, running_product
 
-from odeon_loadtest.cpu import cpu_seconds, tree
+from odeon_loadtest.cpu import cpu_seconds
+from odeon_loadtest.metrics import MetricsPage
 from odeon_loadtest.processes import free_port
 
 
-@dataclass(frozen=True, slots=True)
-class TranscoderMetrics:
+class TranscoderMetrics(MetricsPage):
     """The metrics page of a deployment's transcoder."""
-
-    http: httpx.AsyncClient
-    port: int
-
-    async def value(self, name: str) -> float:
-        """A metric by its name with labels, e.g. `odeon_transcoder_slots{state="used"}`."""
-        page = (await self.http.get(f"http://127.0.0.1:{self.port}/metrics")).text
-        found = re.search(rf"^{re.escape(name)} (\S+)", page, re.MULTILINE)
-        return float(found[1]) if found else math.nan
 
     async def frames(self, state: str) -> float:
         """Video frames of all jobs: received, absent, encoded, repeated or dropped."""
@@ -45,17 +33,18 @@ async def product_and_metrics(*flags: str) -> AsyncIterator[tuple[Product, Trans
         yield product, TranscoderMetrics(http, port)
 
 
+def pipelines(product: Product) -> list[int]:
+    """Processes that run a job, and those that wait for one."""
+    return [p.pid for p in family(product.process.pid) if "odeon_transcoder.pipeline" in p.command]
+
+
 def encoder_pid(product: Product) -> int:
     """The process of the job that is running: the busiest pipeline process, not the spare.
 
     Raises:
         LookupError: there is none.
     """
-    found = [
-        pid
-        for pid in tree(product.process.pid)
-        if b"odeon_transcoder.pipeline" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    found = pipelines(product)
     if not found:
         raise LookupError("no encoder process below odeon up")
     return max(found, key=cpu_seconds)

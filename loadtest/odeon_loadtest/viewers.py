@@ -2,9 +2,10 @@
 
 Each viewer keeps one connection, asks for the playlist that holds the next part (it blocks until
 the part exists), notes when the answer is complete, fetches the part if asked to, and goes on
-until a request fails. Prints one JSON
-line: {"playlist": {"msn.part": [arrival, …]}, "part": {…}, "failed": {"503": n}}; arrivals are
-CLOCK_MONOTONIC seconds, which all processes of a machine share.
+until a request fails. Whoever still waits well after the last part is given up: what he did not
+get is missing from the arrivals. Prints one JSON line:
+{"playlist": {"msn.part": [arrival, …]}, "part": {…}, "failed": {"503": n}, "body_bytes": n};
+arrivals are CLOCK_MONOTONIC seconds, which all processes of a machine share.
 """
 
 import asyncio
@@ -20,6 +21,9 @@ from typing import Any
 import uvloop
 
 PARTS_PER_SEGMENT = 6
+_SEGMENT_S = 2.0
+_PATIENCE_S = 10.0
+"""Longer than the origin holds a request for a part that does not come."""
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -38,17 +42,19 @@ class Plan:
 
 @dataclass(slots=True)
 class Seen:
-    """Arrival times by "msn.part", and failed requests by status (0: connection lost)."""
+    """Arrival times by "msn.part", failed requests by status (0: connection lost), body bytes."""
 
     playlist: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     part: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     failed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    body_bytes: int = 0
 
 
 class Viewer(asyncio.Protocol):
     """One connection; a request at a time, the smallest client that reads a whole answer."""
 
     def __init__(self, host: str) -> None:
+        self.body_bytes = 0
         self._host = host
         self._buffer = bytearray()
         self._missing = -1
@@ -75,7 +81,8 @@ class Viewer(asyncio.Protocol):
             head = bytes(self._buffer[:end]).lower()
             self._status = int(head[9:12])
             length = head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]
-            self._missing = int(length or 0) - (len(self._buffer) - end - len(_HEAD_END))
+            self.body_bytes = int(length or 0)
+            self._missing = self.body_bytes - (len(self._buffer) - end - len(_HEAD_END))
             self._buffer.clear()
         else:
             self._missing -= len(data)
@@ -95,7 +102,11 @@ class Viewer(asyncio.Protocol):
 async def _watch(plan: Plan, prefix: str, seen: Seen) -> None:
     loop = asyncio.get_running_loop()
     base = f"{prefix}/{plan.track}"
-    _, viewer = await loop.create_connection(lambda: Viewer(plan.host), plan.host, plan.port)
+    try:
+        _, viewer = await loop.create_connection(lambda: Viewer(plan.host), plan.host, plan.port)
+    except OSError:
+        seen.failed["0"] += 1
+        return
     for msn in range(plan.first_msn, plan.last_msn + 1):
         for part in range(PARTS_PER_SEGMENT):
             name = f"{msn}.{part}"
@@ -108,16 +119,19 @@ async def _watch(plan: Plan, prefix: str, seen: Seen) -> None:
                     seen.failed[str(status)] += 1
                     return
                 kind[name].append(time.monotonic())
+                seen.body_bytes += viewer.body_bytes
 
 
 async def _run(plan: Plan) -> None:
     seen = Seen()
     with suppress(TimeoutError):
-        limit_s = 2.0 * (plan.last_msn - plan.first_msn + 1) + 30
+        # One segment more: the first is chosen before it has begun.
+        limit_s = _SEGMENT_S * (plan.last_msn - plan.first_msn + 2) + _PATIENCE_S
         async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:
             for prefix in plan.prefixes:
                 group.create_task(_watch(plan, prefix, seen))
-    print(json.dumps({"playlist": seen.playlist, "part": seen.part, "failed": seen.failed}))
+    arrived = {"playlist": seen.playlist, "part": seen.part}
+    print(json.dumps({**arrived, "failed": seen.failed, "body_bytes": seen.body_bytes}))
 
 
 if __name__ == "__main__":
