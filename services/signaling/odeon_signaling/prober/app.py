@@ -19,51 +19,85 @@ from odeon_signaling.prober.settings import ProberSettings
 
 SERVICE = "prober"
 _CALL_S = 3.0
+_PAUSE_S = 0.1
+_USUAL = 0.2
+"""Share of a probe's time after which it only waits; a good node needs a tenth of it."""
 _probes = Counter("odeon_prober_probes", "Probes by outcome", ["stage"])
 _seconds = Histogram("odeon_prober_first_frame_seconds", "Join to first received frame")
 _log = logger(__name__)
 
 
 class Prober:
-    """Knows nothing of the nodes but what room lists."""
+    """Knows nothing of the nodes but what room lists; probes each at its own pace.
+
+    What a probe of a good node needs is our own processor, so only a few work at once: hurried
+    probes would fail and say that the nodes are bad. A probe that lasts longer than usual only
+    waits, for a node that keeps silent; it makes room for the next. So however many nodes keep
+    silent, the others are not probed later for it.
+    """
 
     def __init__(self, peers: Peers, settings: ProberSettings) -> None:
         self._peers = peers
         self._settings = settings
         self._picture = peer.vp8_picture()
         self._free = asyncio.Semaphore(settings.parallel)
+        self._nodes: dict[str, room_pb2.Node] = {}
         if settings.loopback:
             peer.use_loopback()
 
     async def run(self) -> None:
-        """Probe for ever."""
-        while True:
-            try:
-                await self.round()
-            except (grpc.aio.AioRpcError, DomainError) as error:
-                _log.info("nodes_unknown", error=type(error).__name__)
-            await asyncio.sleep(self._settings.interval_s)
+        """Probe for ever what room lists and what does not drain."""
+        watches: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    await self._learn()
+                except (grpc.aio.AioRpcError, DomainError) as error:
+                    _log.info("nodes_unknown", error=type(error).__name__)
+                for gone in watches.keys() - self._nodes.keys():
+                    watches.pop(gone).cancel()
+                for new in self._nodes.keys() - watches.keys():
+                    watches[new] = group.create_task(self._watch(new), name=f"probe-{new}")
+                await asyncio.sleep(self._settings.interval_s)
 
-    async def round(self) -> dict[str, Verdict]:
-        """Probe every node once and report each; verdicts by node id."""
+    async def _learn(self) -> None:
         answer = await self._peers.room.ListNodes(room_pb2.ListNodesRequest(), timeout=_CALL_S)
-        nodes = [node for node in answer.nodes if not node.draining]
-        verdicts = await asyncio.gather(*(self._one(node) for node in nodes))
-        return dict(zip((NodeId.parse_name(node.name) for node in nodes), verdicts, strict=True))
+        self._nodes = {NodeId.parse_name(n.name): n for n in answer.nodes if not n.draining}
 
-    async def _one(self, node: room_pb2.Node) -> Verdict:
-        async with self._free:
-            name = NodeId.parse_name(node.name)
-            token = await self._peers.service_token.get()
-            stub = self._peers.signaling(node.grpc_address)
-            verdict = await Probe(stub, name, token, self._picture).run(self._settings.timeout_s)
+    async def _watch(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        while node := self._nodes.get(name):
+            began = loop.time()
+            try:
+                await self._one(node)
+            except (grpc.aio.AioRpcError, DomainError) as error:
+                _log.info("probe_not_begun", node=name, error=type(error).__name__)
+            await asyncio.sleep(max(_PAUSE_S, began + self._settings.interval_s - loop.time()))
+
+    async def _one(self, node: room_pb2.Node) -> None:
+        name = NodeId.parse_name(node.name)
+        verdict = await self._probed(node, name)
         _probes.labels(verdict.failed_stage or "ok").inc()
         if verdict.ok:
             _seconds.observe(verdict.seconds)
         else:
             _log.warning("probe_failed", node=name, stage=verdict.failed_stage, why=verdict.detail)
         await self._report(node.name, verdict)
-        return verdict
+
+    async def _probed(self, node: room_pb2.Node, name: str) -> Verdict:
+        timeout_s = self._settings.timeout_s
+        async with self._free:
+            token = await self._peers.service_token.get()
+            stub = self._peers.signaling(node.grpc_address)
+            probe = Probe(stub, name, token, self._picture)
+            running = asyncio.create_task(probe.run(timeout_s), name=f"probe-of-{name}")
+            try:
+                await asyncio.wait({running}, timeout=timeout_s * _USUAL)
+            except asyncio.CancelledError:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                raise
+        return await running
 
     async def _report(self, node: str, verdict: Verdict) -> None:
         request = room_pb2.ReportProbeRequest(
