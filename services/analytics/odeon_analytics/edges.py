@@ -1,8 +1,12 @@
-"""What the edges reported last: viewers now, and counters on their way to the store."""
+"""What the edges reported last: viewers now, and what is on its way to the store.
+
+An audience's peak is noted from the reports themselves: nobody may be asking while it is there.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter as Totals
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from odeon.events.v1 import events_pb2
@@ -24,6 +28,13 @@ class _Seen:
     dirty: bool = True
 
 
+@dataclass(slots=True)
+class _Peak:
+    viewers: int
+    seen_s: float
+    dirty: bool = True
+
+
 class EdgeBook:
     """Takes load reports; one task writes what changed to the store.
 
@@ -40,6 +51,7 @@ class EdgeBook:
         self._silence_s = silence_s
         self._clock = clock
         self._seen: dict[tuple[str, str, str], _Seen] = {}
+        self._peaks: dict[tuple[str, str], _Peak] = {}
 
     async def load(self) -> None:
         """Go on from the counters of an earlier life; raises StoreUnavailable."""
@@ -62,15 +74,33 @@ class EdgeBook:
             changed = counter.bytes_total != last.bytes_total or counter.run != last.run
             waiting = seen is not None and seen.dirty
             self._seen[key] = _Seen(counter, load.viewers, now, dirty=changed or waiting)
+        self._note_peaks({(load.tenant_id, load.event_id) for load in report.events})
 
     def viewers(self, tenant: str, event: str) -> int:
         """Viewers of an event at all edges that report."""
+        return self._totals({(tenant, event)})[(tenant, event)]
+
+    def peak(self, tenant: str, event: str) -> int:
+        """The greatest audience that reports added up to; the store has what is longer ago."""
+        peak = self._peaks.get((tenant, event))
+        return peak.viewers if peak else 0
+
+    def _totals(self, of: Collection[tuple[str, str]]) -> Totals[tuple[str, str]]:
         oldest = self._clock() - self._silence_s
-        return sum(
-            seen.viewers
-            for (_, t, e), seen in self._seen.items()
-            if (t, e) == (tenant, event) and seen.seen_s >= oldest
-        )
+        totals: Totals[tuple[str, str]] = Totals()
+        for (_, tenant, event), seen in self._seen.items():
+            if seen.seen_s >= oldest and (tenant, event) in of:
+                totals[(tenant, event)] += seen.viewers
+        return totals
+
+    def _note_peaks(self, of: Collection[tuple[str, str]]) -> None:
+        now = self._clock()
+        for key, viewers in self._totals(of).items():
+            known = self._peaks.get(key)
+            if known is None or viewers > known.viewers:
+                self._peaks[key] = _Peak(viewers, now)
+            else:
+                known.seen_s = now
 
     async def keep(self) -> None:
         """Write changes to the store, for ever."""
@@ -93,9 +123,23 @@ class EdgeBook:
                 for seen in dirty:
                     seen.dirty = True
                 raise
+        await self._flush_peaks()
+        self._forget()
+
+    async def _flush_peaks(self) -> None:
+        for (tenant, event), peak in list(self._peaks.items()):
+            if peak.dirty:
+                await self._store.note_peak(tenant, event, peak.viewers)
+                # A greater one that came meanwhile is another object.
+                peak.dirty = False
+
+    def _forget(self) -> None:
         oldest = self._clock() - _FORGET_S
         stale = [key for key, seen in self._seen.items() if not seen.dirty and seen.seen_s < oldest]
         # Loaded ones have never been heard: they wait for their edge for as long as we live.
         for key in stale:
             if self._seen[key].seen_s != float("-inf"):
                 del self._seen[key]
+        for event, peak in list(self._peaks.items()):
+            if not peak.dirty and peak.seen_s < oldest:
+                del self._peaks[event]

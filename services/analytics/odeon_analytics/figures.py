@@ -87,7 +87,9 @@ class FigureDesk:
         sessions = await self._store.sessions(tenant, event, now_us=now_us)
         delivery = Delivery(
             viewers_now=self._edges.viewers(tenant, event),
-            peak_viewers=await self._store.peak(tenant, event),
+            peak_viewers=max(
+                await self._store.peak(tenant, event), self._edges.peak(tenant, event)
+            ),
             egress_bytes=await self._store.egress_bytes(tenant, event),
         )
         audience = concurrent_viewers(sessions, delivery)

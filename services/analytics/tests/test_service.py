@@ -10,6 +10,7 @@ from odeon.analytics.v1 import analytics_pb2 as pb
 from odeon.events.v1 import events_pb2
 from odeon_analytics.adapters.sqlite import SqliteStore
 from odeon_analytics.domain.beacons import Beacon, Kind
+from odeon_analytics.edges import EdgeBook
 from odeon_analytics.intake import to_fact
 from odeon_runtime import subjects
 from odeon_runtime.bus import envelope
@@ -132,28 +133,63 @@ async def test_a_beacon_that_no_player_would_send_is_refused(
     assert (info.reason, info.domain) == ("INVALID_ARGUMENT", "analytics.odeon.live")
 
 
+def load(event: str, viewers: int, total: int = 0) -> events_pb2.EdgeEventLoad:
+    return events_pb2.EdgeEventLoad(
+        tenant_id="acme", event_id=event, viewers=viewers, egress_bytes_total=total
+    )
+
+
+def report(service: Analytics, edge: str, *loads: events_pb2.EdgeEventLoad) -> None:
+    fact = envelope(
+        "system", edge_load_reported=events_pb2.EdgeLoadReported(edge=edge, events=loads)
+    )
+    service.bus.publish(subjects.load("edge.load.reported", edge), fact, durable=False)
+
+
+async def told(
+    service: Analytics, edge: str, one: events_pb2.EdgeEventLoad, *, expect: tuple[int, int]
+) -> None:
+    """Report until it is heard, as edges do; no report is kept for who was away."""
+
+    async def counted() -> bool:
+        report(service, edge, one)
+        stats = await service.stats(one.event_id)
+        return (stats.concurrent_viewers, stats.egress_bytes) == expect
+
+    await until(counted, timeout_s=20)
+
+
 async def test_edges_tell_of_viewers_without_beacons_and_of_egress(service: Analytics) -> None:
-    def report(edge: str, viewers: int, total: int) -> events_pb2.Envelope:
-        load = events_pb2.EdgeEventLoad(
-            tenant_id="acme", event_id="edges", viewers=viewers, egress_bytes_total=total
-        )
-        return envelope(
-            "system", edge_load_reported=events_pb2.EdgeLoadReported(edge=edge, events=[load])
-        )
+    await told(service, "e1", load("edges", 4, 1000), expect=(4, 1000))
+    await told(service, "e2", load("edges", 3, 500), expect=(7, 1500))
+    await told(service, "e1", load("edges", 5, 200), expect=(8, 1700))
 
-    async def told(edge: str, viewers: int, total: int, *, expect: tuple[int, int]) -> None:
-        async def counted() -> bool:
-            # Load reports are told again and again, as edges do; none is kept for who was away.
-            subject = subjects.load("edge.load.reported", edge)
-            service.bus.publish(subject, report(edge, viewers, total), durable=False)
-            stats = await service.stats("edges")
-            return (stats.concurrent_viewers, stats.egress_bytes) == expect
 
-        await until(counted, timeout_s=20)
+async def test_a_peak_is_known_though_nobody_asked_while_it_was_there(service: Analytics) -> None:
+    await told(service, "e1", load("marker", 1), expect=(1, 0))
+    report(service, "e1", load("past", 60), load("marker", 1))
+    report(service, "e2", load("past", 40))
+    report(service, "e1", load("past", 0))
+    report(service, "e2", load("past", 0))
+    # Reports come in order: when this one is heard, the others were.
+    await told(service, "e1", load("marker", 2), expect=(2, 0))
 
-    await told("e1", 4, 1000, expect=(4, 1000))
-    await told("e2", 3, 500, expect=(7, 1500))
-    await told("e1", 5, 200, expect=(8, 1700))
+    stats = await service.stats("past")
+
+    assert (stats.concurrent_viewers, stats.peak_concurrent_viewers) == (0, 100)
+
+
+async def test_a_noted_peak_outlives_the_process(tmp_path: Path) -> None:
+    fact = envelope(
+        "system",
+        edge_load_reported=events_pb2.EdgeLoadReported(edge="e1", events=[load("past", 7)]),
+    )
+    async with SqliteStore(tmp_path / "a.db") as store:
+        book = EdgeBook(store, silence_s=5)
+        await book.heard("", fact)
+        await book.flush()
+    async with SqliteStore(tmp_path / "a.db") as store:
+        assert await store.peak("acme", "past") == 7
 
 
 async def test_facts_and_beacons_from_nats_are_kept_once(
