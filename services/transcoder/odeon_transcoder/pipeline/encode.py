@@ -12,9 +12,10 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.video.frame import PictureType
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from odeon_transcoder.domain.colour import RENDITION_CODE
 from odeon_transcoder.domain.cuts import AAC_FRAME_SAMPLES, AUDIO_RATE, VideoCuts
 from odeon_transcoder.domain.ladder import (
     AUDIO_PART_TARGET_S,
@@ -58,6 +59,9 @@ def open_video(rung: Rung, frame_rate: int, choice: EncoderChoice) -> VideoStrea
     context.bit_rate = rung.bitrate_bps
     context.time_base = Fraction(1, VIDEO_TIMESCALE)
     context.max_b_frames = 0
+    # Untagged, players guess by the size: small rungs would look different from large ones.
+    context.colorspace = context.color_primaries = context.color_trc = RENDITION_CODE
+    context.color_range = ColorRange.MPEG
     context.thread_count = choice.threads or (2 if rung.size.height >= 720 else 1)
     container.start_encoding()
     return stream

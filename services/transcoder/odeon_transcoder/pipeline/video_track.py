@@ -14,6 +14,7 @@ from av.codec.hwaccel import HWAccel
 
 from odeon_transcoder.domain.ladder import Size
 from odeon_transcoder.domain.timeline_clock import JUMP_S, ProgrammeClock, Slotter
+from odeon_transcoder.pipeline.colour import Normaliser
 from odeon_transcoder.pipeline.media import EncodedFrame, Picture, Readiness
 from odeon_transcoder.pipeline.person import Person
 
@@ -87,6 +88,7 @@ class VideoTrack:
         self._asked_s = float("-inf")
         self._codec: str | None = None
         self._decoder: av.VideoCodecContext | None = None
+        self._normaliser = Normaliser()
         self._in_decoder: dict[int, EncodedFrame] = {}
         self._thread = threading.Thread(target=self._run, name=f"decode-{track_id}", daemon=True)
         self._thread.start()
@@ -245,6 +247,7 @@ class VideoTrack:
 
     def _accept(self, picture: av.VideoFrame, frame: EncodedFrame) -> None:
         self.counters.decoded += 1
+        picture = self._normaliser.normalise(picture)
         self.size = Size(picture.width, picture.height)
         self._measure_rate(frame)
         place = self._person.place(self.track_id, frame, video=True)
