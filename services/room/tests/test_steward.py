@@ -72,9 +72,9 @@ class World:
 class Stand:
     """A steward over a real database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, **store: int) -> None:
         self.clock, self.world, changes = Clock(), World(), Changes()
-        self.store = SqlStore(database, self.clock.now)
+        self.store = SqlStore(database, self.clock.now, **store)
         self.board = NodeBoard(SqlNodes(database), self.clock.now, self.clock.monotonic)
         nodes = Nodes(self.store, self.board)
         self.jobs = Jobs(self.store, nodes, self.world, changes, self.clock.now)  # type: ignore[arg-type]
@@ -95,20 +95,23 @@ class Stand:
         node = Node(id=name, grpc_address=f"{name}:1", heartbeat_time=self.clock.now())
         await self.board.report(replace(node, **fields), [])  # type: ignore[arg-type]
 
-    async def live_event(self) -> None:
+    async def live_event(
+        self, tenant: str = "acme", event_id: str = "launch", job_id: str = "job-1", node: str = ""
+    ) -> None:
         now = self.clock.now()
         event = Event(
-            id=EventId("launch"),
+            id=EventId(event_id),
             room=RoomId("hall"),
             title="",
             state=EventState.LIVE,
             create_time=now,
             start_time=now,
+            node=node,
         )
         job = Job(
-            tenant="acme",
-            id="job-1",
-            event="launch",
+            tenant=tenant,
+            id=job_id,
+            event=event_id,
             state=JobState.OFFERED,
             profile="default",
             create_time=now,
@@ -119,7 +122,7 @@ class Stand:
             await tx.put_event(event)
             await tx.put_job(job)
 
-        await self.store.atomically("acme", work)
+        await self.store.atomically(tenant, work)
 
     async def job(self) -> Job:
         async with self.store.reading("acme") as tx:
@@ -289,6 +292,23 @@ async def test_an_event_leaves_a_node_that_fell_silent(stand: Stand) -> None:
     assert await stand.node_of_event() == "n1"
     await stand.pass_time(2, look, step=1)
     assert await stand.node_of_event() == "n2"
+
+
+async def test_no_job_and_no_event_is_overlooked_however_many_there_are(
+    database: Database,
+) -> None:
+    stand = Stand(database, page=3)
+    await stand.beat("n1")
+    for n in range(8):  # the same event ids with both tenants, so that pages break between them
+        tenant = ("acme", "other")[n % 2]
+        await stand.live_event(tenant, f"event-{n // 2}", f"job-{n}", node="gone")
+
+    await stand.steward.look_at_jobs()
+    await stand.steward.look_at_nodes()
+
+    assert sorted(stand.world.offered) == [f"job-{n}" for n in range(8)]
+    placed = [(p.tenant, p.event.id, p.event.node) for p in await stand.store.open_events()]
+    assert placed == [(t, f"event-{n}", "n1") for t in ("acme", "other") for n in range(4)]
 
 
 async def test_an_event_stays_where_it_is_when_no_other_node_is_there(stand: Stand) -> None:

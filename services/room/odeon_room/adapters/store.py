@@ -6,7 +6,18 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from odeon_runtime.sql import EVERY_TENANT, Database
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    RowMapping,
+    Select,
+    delete,
+    insert,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from odeon_room.adapters import rows
 from odeon_room.adapters.tables import events, followups, jobs, nodes, requests
@@ -18,15 +29,25 @@ from odeon_room.domain.placement import Node
 from odeon_room.ports import Placed, Transaction
 
 T = TypeVar("T")
-_BATCH = 1000
+PAGE = 1000
+"""Rows of one query of housekeeping: some hundred kilobytes."""
 
 
 class SqlStore:
-    """Implements `ports.Store`."""
+    """Implements `ports.Store`.
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    Args:
+        database: room's.
+        now: the wall clock.
+        page: rows that one query of housekeeping brings at most.
+    """
+
+    def __init__(
+        self, database: Database, now: Callable[[], datetime], *, page: int = PAGE
+    ) -> None:
         self._database = database
         self._now = now
+        self._page = page
 
     @asynccontextmanager
     async def reading(self, tenant: str) -> AsyncIterator[Transaction]:
@@ -49,21 +70,20 @@ class SqlStore:
     async def unfinished_jobs(self) -> list[Job]:
         """Jobs that are offered or claimed."""
         waiting = [JobState.OFFERED.value, JobState.CLAIMED.value]
-        query = select(jobs).where(jobs.c.state.in_(waiting)).limit(_BATCH)
-        async with self._database.read(EVERY_TENANT) as tx:
-            return [rows.job(row) for row in (await tx.execute(query)).mappings()]
+        query = select(jobs).where(jobs.c.state.in_(waiting))
+        return [rows.job(row) for row in await self._all(query, jobs.c.job_id)]
 
     async def open_events(self) -> list[Placed]:
         """Events in WARMUP or LIVE that have a node."""
         states = [state.value for state in OPEN]
         query = select(events).where(events.c.state.in_(states), events.c.node_id != "")
-        async with self._database.read(EVERY_TENANT) as tx:
-            found = (await tx.execute(query.limit(_BATCH))).mappings()
-            return [Placed(row["tenant_id"], rows.event(row)) for row in found]
+        found = await self._all(query, events.c.tenant_id, events.c.event_id)
+        return [Placed(row["tenant_id"], rows.event(row)) for row in found]
 
     async def due_followups(self, now: datetime) -> list[Followup]:
-        """What is to be tried now."""
-        query = select(followups).where(followups.c.due_time <= now).limit(_BATCH)
+        """What is to be tried now; of very many the oldest, the others at the next look."""
+        due = select(followups).where(followups.c.due_time <= now)
+        query = due.order_by(followups.c.due_time).limit(self._page)
         async with self._database.read(EVERY_TENANT) as tx:
             return [rows.followup(row) for row in (await tx.execute(query)).mappings()]
 
@@ -82,6 +102,19 @@ class SqlStore:
         """Delete request ids that were used `before`."""
         async with self._database.write(EVERY_TENANT) as tx:
             await tx.execute(delete(requests).where(requests.c.create_time < before))
+
+    async def _all(self, query: Select[Any], *key: Column[Any]) -> list[RowMapping]:
+        """Every row, in pages by a unique key: what lies behind the first is no less important."""
+        found: list[RowMapping] = []
+        after: ColumnElement[bool] = true()
+        async with self._database.read(EVERY_TENANT) as tx:
+            while True:
+                paged = query.where(after).order_by(*key).limit(self._page)
+                page = (await tx.execute(paged)).mappings().all()
+                found.extend(page)
+                if len(page) < self._page:
+                    return found
+                after = tuple_(*key) > tuple(page[-1][column.name] for column in key)
 
 
 class SqlNodes:
