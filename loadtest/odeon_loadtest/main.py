@@ -70,3 +70,15 @@ def recovery(quick: Quick = False, as_json: Json = False) -> None:
 def recording(quick: Quick = False, as_json: Json = False) -> None:
     """Frames missing or repeated in the recording of a clean run, and its lip sync."""
     _run("recording", quick=quick, as_json=as_json)
+
+
+@app.command()
+def overload(quick: Quick = False, as_json: Json = False) -> None:
+    """What viewers notice when the encoder gets 30 % of a core."""
+    _run("overload", quick=quick, as_json=as_json)
+
+
+@app.command()
+def impairment(quick: Quick = False, as_json: Json = False) -> None:
+    """What a WebRTC viewer sees when its path falls to 600 kb/s, and after."""
+    _run("impairment", quick=quick, as_json=as_json)

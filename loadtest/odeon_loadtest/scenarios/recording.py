@@ -61,7 +61,7 @@ async def measure(*, quick: bool) -> Report:
     async with product_and_metrics("--no-demo") as (product, metrics):
         playlist, excuses = await _record(product, metrics, seconds)
         recording = await _fetched(playlist)
-    _judge(report, recording, excuses, seconds)
+    judge(report, recording, excuses, seconds)
     report.notes.append(
         f"test card {SIZE} at {_FRAME_RATE} fps for {seconds:g} s, single layout, best rendition; "
         "frames that never reached the transcoder (left out by the publisher or lost on the way, "
@@ -114,7 +114,8 @@ async def _fetched(playlist: str) -> Recording:
     return await asyncio.to_thread(decode)
 
 
-def _judge(report: Report, recording: Recording, excuses: Excuses, seconds: float) -> None:
+def judge(report: Report, recording: Recording, excuses: Excuses, seconds: float) -> None:
+    """Put the figures of a recording into the report."""
     pictures = recording.pictures
     missing, repeated = missing_and_repeated(pictures)
     unexplained = max(0.0, missing - excuses.absent) + max(0.0, repeated - excuses.absent)
