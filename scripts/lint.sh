@@ -2,7 +2,7 @@
 # Formatters, types, layers, contracts: everything that reads the code without running it.
 . "$(dirname "$0")/common.sh"
 BIN=.venv/bin
-PATHS=(libs services operator cli loadtest tests scripts conftest.py)
+PATHS=(libs services operator cli loadtest tests examples scripts conftest.py)
 
 proto_drift() {
   local before after
@@ -20,7 +20,7 @@ types() {
 }
 # One run a folder: several have a tests/conftest.py, which mypy takes for one module.
 test_types() {
-  for folder in libs/*/tests services/*/tests operator/tests cli/tests loadtest/tests tests/*/; do
+  for folder in libs/*/tests services/*/tests operator/tests cli/tests loadtest/tests tests/*/ examples; do
     if [ -n "$(find "$folder" -name '*.py' -print -quit)" ]; then $BIN/mypy "$folder"; fi
   done
 }
@@ -35,7 +35,7 @@ step "ruff format" $BIN/ruff format --check "${PATHS[@]}"
 step "ruff" $BIN/ruff check "${PATHS[@]}"
 step "layers (import-linter)" $BIN/lint-imports
 step "types (mypy --strict)" types
-step "types of the tests" test_types
+step "types of the tests and the examples" test_types
 step "buf lint" $BIN/buf lint
 step "generated code is current" proto_drift
 step "no breaking change of the contracts" proto_breaking
