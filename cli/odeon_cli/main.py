@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from odeon_cli.console import CliError, show_error
 from odeon_cli.kinds import TokenKind
+from odeon_cli.scaling.main import app as scaling_app
 
 
 class _Group(TyperGroup):
@@ -42,6 +43,7 @@ app = typer.Typer(
 events_app = typer.Typer(help="Events of a deployment.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
 app.add_typer(loadtest_app, name="loadtest")
+app.add_typer(scaling_app, name="scaling")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DataDir = Annotated[

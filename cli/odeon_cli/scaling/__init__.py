@@ -1,0 +1,1 @@
+"""`odeon scaling`: what a policy would do, tried on a load before a cluster is."""
