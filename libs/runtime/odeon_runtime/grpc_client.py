@@ -28,6 +28,8 @@ _OPTIONS = [
     ("grpc.enable_retries", 1),
 ]
 _RENEW_BEFORE_S = 120
+_SETTLED_S = 5.0
+"""After a key was withdrawn another instance of auth may still sign with it for this long."""
 _log = logger(__name__)
 
 
@@ -41,6 +43,7 @@ class ServiceToken:
         self._lock = asyncio.Lock()
         self._token = ""
         self._renew_at = 0.0
+        self._settled_at = 0.0
 
     async def get(self) -> str:
         """A token with time left; the old one while auth is away and it still lives."""
@@ -50,6 +53,11 @@ class ServiceToken:
             if time.time() >= self._renew_at:
                 await self._renew()
         return self._token
+
+    def renew_now(self) -> None:
+        """Ask for another at the next use: a key was withdrawn, perhaps that of this one."""
+        self._token, self._renew_at = "", 0.0
+        self._settled_at = time.time() + _SETTLED_S
 
     async def _renew(self) -> None:
         request = auth_pb2.IssueServiceTokenRequest(service=self._service, secret=self._secret)
@@ -62,6 +70,8 @@ class ServiceToken:
             raise Unavailable("auth does not answer", service="auth") from error
         self._token = response.token
         self._renew_at = response.expire_time.seconds - _RENEW_BEFORE_S
+        if time.time() < self._settled_at:
+            self._renew_at = self._settled_at
 
 
 class _Credentials:

@@ -73,4 +73,5 @@ def load(path: str, id_: str) -> str:
 
 JOB_OFFERS = "odeon.cmd.transcoder.job.offer.v1.>"
 SESSIONS_REVOKED = "odeon.evt.auth.session.revoked.v1.>"
+KEYS_DISTRUSTED = "odeon.evt.auth.signing-key.distrusted.v1.>"
 EDGE_LOAD = "odeon.load.edge.load.reported.v1.>"

@@ -8,7 +8,7 @@ last knowledge stands: people already in keep watching and talking.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import grpc
 from joserfc.errors import JoseError
@@ -28,6 +28,7 @@ _MAX_REVOKED = 200_000
 _log = logger(__name__)
 
 OnRevoked = Callable[[str, str], None]
+OnWithdrawn = Callable[[], None]
 
 
 class TrustStore:
@@ -38,6 +39,8 @@ class TrustStore:
         self._jwks = ""
         self._revoked: dict[tuple[str, str], float] = {}
         self._listeners: list[OnRevoked] = []
+        self._distrusted: set[str] = set()
+        self._on_withdrawn: list[OnWithdrawn] = []
         self.ready = asyncio.Event()
 
     @property
@@ -57,6 +60,10 @@ class TrustStore:
         """Call `listener(tenant, session_id)` once for every session that is ended from now on."""
         self._listeners.append(listener)
 
+    def on_withdrawn(self, listener: OnWithdrawn) -> None:
+        """Call `listener()` whenever a key that was known verifies no more."""
+        self._on_withdrawn.append(listener)
+
     def set_keys(self, jwks_json: str) -> None:
         """Replace the key set; a malformed one is refused and changes nothing."""
         if jwks_json == self._jwks:
@@ -66,9 +73,14 @@ class TrustStore:
         except (JoseError, ValueError, KeyError, TypeError) as error:
             _log.error("jwks_refused", error=str(error))
             return
-        self._keys = {str(key.kid): key for key in keys}
+        self._replace({str(key.kid): key for key in keys})
         self._jwks = jwks_json
         self.ready.set()
+
+    def distrust(self, key_ids: Iterable[str]) -> None:
+        """Believe these keys no more, whatever key sets still hold them."""
+        self._distrusted |= set(key_ids)
+        self._replace(self._keys)
 
     def revoke(self, tenant: str, session_id: str, *, expires_at: float) -> None:
         """Learn that a session was ended; remembered until its tokens have expired."""
@@ -88,6 +100,14 @@ class TrustStore:
                 session.tenant_id, session.session_id, expires_at=session.expire_time.seconds
             )
 
+    def _replace(self, keys: Mapping[str, ECKey]) -> None:
+        before = self._keys.keys()
+        self._keys = {kid: key for kid, key in keys.items() if kid not in self._distrusted}
+        if withdrawn := before - self._keys.keys():
+            _log.warning("keys_withdrawn", key_ids=sorted(withdrawn))
+            for listener in self._on_withdrawn:
+                listener()
+
     def _forget_expired(self) -> None:
         now = time.time()
         self._revoked = {key: at for key, at in self._revoked.items() if at > now}
@@ -95,6 +115,7 @@ class TrustStore:
 
 async def follow_stream(store: TrustStore, peers: Peers) -> None:
     """Follow auth's WatchTrust for ever; a broken or silent stream is opened again."""
+    store.on_withdrawn(peers.service_token.renew_now)
     while True:
         try:
             call = peers.auth.WatchTrust(auth_pb2.WatchTrustRequest(), wait_for_ready=True)
@@ -110,11 +131,15 @@ async def follow_stream(store: TrustStore, peers: Peers) -> None:
 
 
 async def follow_bus(store: TrustStore, bus: Bus) -> None:
-    """Take revocations from NATS, too."""
+    """Take revocations and distrusted keys from NATS, too."""
 
     async def heard(_subject: str, fact: events_pb2.Envelope) -> None:
         if fact.HasField("session_revoked"):
             revoked = fact.session_revoked
             store.revoke(fact.tenant_id, revoked.session_id, expires_at=revoked.expire_time.seconds)
 
+        elif fact.HasField("signing_keys_distrusted"):
+            store.distrust(fact.signing_keys_distrusted.key_ids)
+
     await bus.subscribe(subjects.SESSIONS_REVOKED, heard)
+    await bus.subscribe(subjects.KEYS_DISTRUSTED, heard)

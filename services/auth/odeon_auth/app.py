@@ -22,6 +22,7 @@ from odeon_auth.adapters.keyring import Seal, SqlKeyRing
 from odeon_auth.adapters.store import SqlStore
 from odeon_auth.api.grpc import AuthServicer
 from odeon_auth.domain.sessions import Session
+from odeon_auth.domain.signing import SigningKey
 from odeon_auth.settings import AuthSettings
 from odeon_auth.usecases.context import utc_now
 from odeon_auth.usecases.keys import Keys
@@ -73,7 +74,22 @@ async def _assemble(
 ) -> tuple[AuthServicer, TrustBoard]:
     store = SqlStore(database, utc_now)
     ring = SqlKeyRing(database, _seal(settings))
-    board = TrustBoard(store, ring, utc_now, trust=trust, interval_s=settings.snapshot_interval_s)
+
+    def keys_distrusted(key_ids: list[str], successor: SigningKey) -> None:
+        distrusted = events_pb2.SigningKeysDistrusted(key_ids=key_ids)
+        bus.publish(
+            subjects.fact("auth.signing-key.distrusted", subjects.NO_TENANT, successor.id),
+            envelope(subjects.NO_TENANT, signing_keys_distrusted=distrusted),
+        )
+
+    board = TrustBoard(
+        store,
+        ring,
+        utc_now,
+        trust=trust,
+        interval_s=settings.snapshot_interval_s,
+        on_distrusted=keys_distrusted,
+    )
     await board.start()
 
     def session_ended(session: Session) -> None:

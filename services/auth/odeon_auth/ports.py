@@ -83,8 +83,11 @@ class KeyRing(Protocol):
         """The key pair itself, to sign with."""
         ...
 
-    async def create(self, now: datetime) -> SigningKey:
-        """Make a key pair, retire the ones before it; starts signing by `signing.activation`."""
+    async def create(self, now: datetime, *, compromised: bool = False) -> SigningKey:
+        """Make a key pair, retire the ones before it; starts signing by `signing.activation`.
+
+        Where they are `compromised`, they are retired now and the new one signs at once.
+        """
         ...
 
     async def forget_retired(self, now: datetime) -> None:

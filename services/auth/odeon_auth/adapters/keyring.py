@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc.jwk import ECKey
 from odeon_runtime.sql import EVERY_TENANT, Database
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, false, insert, or_, select, update
 
 from odeon_auth.adapters.tables import signing_keys
 from odeon_auth.domain import signing
@@ -80,8 +80,8 @@ class SqlKeyRing:
             self._opened[key_id] = ECKey.import_key(json.loads(half))
         return self._opened[key_id]
 
-    async def create(self, now: datetime) -> SigningKey:
-        """Make a key pair and retire the ones before it."""
+    async def create(self, now: datetime, *, compromised: bool = False) -> SigningKey:
+        """Make a key pair and retire the ones before it; at once where they are `compromised`."""
         pair = ECKey.generate_key("P-256", {"alg": "ES256", "use": "sig"}, auto_kid=True)
         key_id = str(pair.kid)
         private_half = json.dumps(pair.as_dict(private=True))
@@ -89,7 +89,7 @@ class SqlKeyRing:
             id=key_id,
             public_jwk=json.dumps(pair.as_dict(private=False)),
             create_time=now,
-            activate_time=signing.activation(await self.all(), now),
+            activate_time=signing.activation([] if compromised else await self.all(), now),
         )
         values = {
             "key_id": key_id,
@@ -99,13 +99,12 @@ class SqlKeyRing:
             "create_time": made.create_time,
             "activate_time": made.activate_time,
         }
-        retired = (
-            update(signing_keys)
-            .where(signing_keys.c.retire_time.is_(None))
-            .values(retire_time=signing.retirement(made.activate_time))
-        )
+        retire_time = signing.retirement(made.activate_time, compromised=compromised)
+        # One that was replaced before keeps its time, unless it leaked with the others.
+        replaced = (signing_keys.c.retire_time > now) if compromised else false()
+        living = or_(signing_keys.c.retire_time.is_(None), replaced)
         async with self._database.write(EVERY_TENANT) as tx:
-            await tx.execute(retired)
+            await tx.execute(update(signing_keys).where(living).values(retire_time=retire_time))
             await tx.execute(insert(signing_keys).values(values))
         return made
 

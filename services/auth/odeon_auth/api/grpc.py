@@ -118,7 +118,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         self, request: pb.RotateSigningKeyRequest, context: Context
     ) -> pb.RotateSigningKeyResponse:
         """Make a new signing key. Refusals: PERMISSION_DENIED."""
-        made = await self._board.rotate(current_principal())
+        made = await self._board.rotate(current_principal(), compromised=request.compromised)
         return pb.RotateSigningKeyResponse(key_id=made.id)
 
     async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.GetJwksResponse:

@@ -1,4 +1,8 @@
-"""Signing keys: which signs, which still verify. Rotation overlaps, so no call fails by it."""
+"""Signing keys: which signs, which still verify.
+
+Rotation overlaps, so no call fails by it. When a key has leaked there is no overlap: its tokens
+are void at once, those of honest people too, and everybody gets new ones.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +33,8 @@ class SigningKey:
 
 
 def signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey | None:
-    """The key to sign with: the newest that has been public long enough."""
-    active = [k for k in keys if k.activate_time <= now]
+    """The key to sign with: the newest that has been public long enough and is not retired."""
+    active = [k for k in published(keys, now) if k.activate_time <= now]
     return max(active, key=lambda k: (k.activate_time, k.id), default=None)
 
 
@@ -44,6 +48,6 @@ def activation(keys: Sequence[SigningKey], now: datetime) -> datetime:
     return now + PUBLISH_AHEAD if signer(keys, now) else now
 
 
-def retirement(successor_activates: datetime) -> datetime:
-    """When a replaced key may be forgotten: after the last token that it signed."""
-    return successor_activates + LONGEST_TTL
+def retirement(successor_activates: datetime, *, compromised: bool = False) -> datetime:
+    """Until when a replaced key verifies: the last token that it signed, or now if it leaked."""
+    return successor_activates if compromised else successor_activates + LONGEST_TTL

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,6 +18,8 @@ from odeon_auth.domain.signing import SigningKey
 from odeon_auth.ports import KeyRing, Store
 from odeon_auth.usecases.context import Clock
 
+OnDistrusted = Callable[[list[str], SigningKey], None]
+"""Called with the ids of keys that leaked, and with their successor."""
 CHUNK = 5_000
 """Revoked sessions in one message: some 400 KiB."""
 _RECENT = timedelta(seconds=60)
@@ -60,13 +62,21 @@ class TrustBoard:
     """
 
     def __init__(
-        self, store: Store, ring: KeyRing, now: Clock, *, trust: TrustStore, interval_s: float
+        self,
+        store: Store,
+        ring: KeyRing,
+        now: Clock,
+        *,
+        trust: TrustStore,
+        interval_s: float,
+        on_distrusted: OnDistrusted,
     ) -> None:
         self._store = store
         self._ring = ring
         self._now = now
         self._trust = trust
         self._interval_s = interval_s
+        self._on_distrusted = on_distrusted
         self._revoked: dict[tuple[str, str], Session] = {}
         self._followers: set[asyncio.Queue[TrustNews]] = set()
         self.keys: list[SigningKey] = []
@@ -83,12 +93,19 @@ class TrustBoard:
             await self._ring.create(self._now())
         await self.reload()
 
-    async def rotate(self, caller: Principal) -> SigningKey:
-        """Make a new signing key; verifiers hear of it before it signs."""
+    async def rotate(self, caller: Principal, *, compromised: bool = False) -> SigningKey:
+        """Make a new signing key; verifiers hear of it before it signs.
+
+        Where the earlier ones are `compromised` they verify no more, and nobody waits.
+        """
         tenants.require_deployment(caller)
-        made = await self._ring.create(self._now())
+        earlier = [key.id for key in self.keys]
+        made = await self._ring.create(self._now(), compromised=compromised)
         await self.reload()
         self._tell(TrustNews(self.jwks_json))
+        if compromised:  # told when the successor signs: services ask for new tokens at once
+            _log.warning("keys_distrusted", key_ids=earlier, successor=made.id)
+            self._on_distrusted(earlier, made)
         return made
 
     async def reload(self) -> None:

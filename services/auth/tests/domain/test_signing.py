@@ -31,6 +31,17 @@ def test_a_new_key_is_public_before_it_signs() -> None:
     assert signing.signer(keys, at + PUBLISH_AHEAD) is keys[1]
 
 
+def test_a_key_that_leaked_neither_signs_nor_verifies_from_then_on() -> None:
+    keys, at = rotated()
+    made = SigningKey(id="made", public_jwk="{}", create_time=at, activate_time=at)
+    until = signing.retirement(made.activate_time, compromised=True)
+    after = [*(replace(k, retire_time=until) for k in keys), made]
+
+    for moment in (at, at + PUBLISH_AHEAD):
+        assert signing.published(after, moment) == [made]
+        assert signing.signer(after, moment) is made
+
+
 def test_the_old_key_verifies_until_the_last_token_it_signed_has_expired() -> None:
     keys, at = rotated()
     last_signature = at + PUBLISH_AHEAD - SECOND

@@ -165,7 +165,8 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateSigningKey(self, request, context):
-        """Makes a new signing key; the old one verifies until every token it signed has expired.
+        """Makes a new signing key; the old one verifies until every token it signed has expired, or,
+        when it is compromised, not any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

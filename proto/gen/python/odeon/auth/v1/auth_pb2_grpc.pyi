@@ -35,7 +35,9 @@ class AuthServiceStub:
     RevokeSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeSessionRequest, _auth_pb2.RevokeSessionResponse]
     """Ends a session: its tokens stop working at signaling, gateway and edges in under five seconds."""
     RotateSigningKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.RotateSigningKeyRequest, _auth_pb2.RotateSigningKeyResponse]
-    """Makes a new signing key; the old one verifies until every token it signed has expired."""
+    """Makes a new signing key; the old one verifies until every token it signed has expired, or,
+    when it is compromised, not any more.
+    """
     GetJwks: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.GetJwksResponse]
     """The public halves of all keys that may have signed a living token."""
     WatchTrust: _aio.UnaryStreamMultiCallable[_auth_pb2.WatchTrustRequest, _auth_pb2.WatchTrustResponse]
@@ -124,7 +126,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.RotateSigningKeyRequest,
         context: _aio.ServicerContext[_auth_pb2.RotateSigningKeyRequest, _abc.Awaitable[_auth_pb2.RotateSigningKeyResponse]],
     ) -> _abc.Awaitable[_auth_pb2.RotateSigningKeyResponse]:
-        """Makes a new signing key; the old one verifies until every token it signed has expired."""
+        """Makes a new signing key; the old one verifies until every token it signed has expired, or,
+        when it is compromised, not any more.
+        """
 
     @_abc_1.abstractmethod
     def GetJwks(

@@ -46,6 +46,7 @@ class Envelope(_message.Message):
     SEGMENT_CLOSED_FIELD_NUMBER: _builtins.int
     TRANSCODER_LOAD_REPORTED_FIELD_NUMBER: _builtins.int
     VIEWER_SESSION_REPORTED_FIELD_NUMBER: _builtins.int
+    SIGNING_KEYS_DISTRUSTED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique; equal to the Nats-Msg-Id header."""
     tenant_id: _builtins.str
@@ -79,6 +80,8 @@ class Envelope(_message.Message):
     def transcoder_load_reported(self) -> Global___TranscoderLoadReported: ...
     @_builtins.property
     def viewer_session_reported(self) -> Global___ViewerSessionReported: ...
+    @_builtins.property
+    def signing_keys_distrusted(self) -> Global___SigningKeysDistrusted: ...
     def __init__(
         self,
         *,
@@ -99,12 +102,13 @@ class Envelope(_message.Message):
         segment_closed: Global___SegmentClosed | None = ...,
         transcoder_load_reported: Global___TranscoderLoadReported | None = ...,
         viewer_session_reported: Global___ViewerSessionReported | None = ...,
+        signing_keys_distrusted: Global___SigningKeysDistrusted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["edge_load_reported", b"edge_load_reported", "event_state_changed", b"event_state_changed", "fact", b"fact", "job_offered", b"job_offered", "job_state_changed", b"job_state_changed", "node_load_reported", b"node_load_reported", "occur_time", b"occur_time", "participant_joined", b"participant_joined", "participant_left", b"participant_left", "segment_closed", b"segment_closed", "session_revoked", b"session_revoked", "timeline_acquired", b"timeline_acquired", "timeline_ended", b"timeline_ended", "track_published", b"track_published", "transcoder_load_reported", b"transcoder_load_reported", "viewer_session_reported", b"viewer_session_reported"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edge_load_reported", b"edge_load_reported", "event_state_changed", b"event_state_changed", "fact", b"fact", "job_offered", b"job_offered", "job_state_changed", b"job_state_changed", "node_load_reported", b"node_load_reported", "occur_time", b"occur_time", "participant_joined", b"participant_joined", "participant_left", b"participant_left", "segment_closed", b"segment_closed", "session_revoked", b"session_revoked", "signing_keys_distrusted", b"signing_keys_distrusted", "timeline_acquired", b"timeline_acquired", "timeline_ended", b"timeline_ended", "track_published", b"track_published", "transcoder_load_reported", b"transcoder_load_reported", "viewer_session_reported", b"viewer_session_reported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_load_reported", b"edge_load_reported", "event_state_changed", b"event_state_changed", "fact", b"fact", "id", b"id", "job_offered", b"job_offered", "job_state_changed", b"job_state_changed", "node_load_reported", b"node_load_reported", "occur_time", b"occur_time", "participant_joined", b"participant_joined", "participant_left", b"participant_left", "segment_closed", b"segment_closed", "session_revoked", b"session_revoked", "tenant_id", b"tenant_id", "timeline_acquired", b"timeline_acquired", "timeline_ended", b"timeline_ended", "track_published", b"track_published", "transcoder_load_reported", b"transcoder_load_reported", "viewer_session_reported", b"viewer_session_reported"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_load_reported", b"edge_load_reported", "event_state_changed", b"event_state_changed", "fact", b"fact", "id", b"id", "job_offered", b"job_offered", "job_state_changed", b"job_state_changed", "node_load_reported", b"node_load_reported", "occur_time", b"occur_time", "participant_joined", b"participant_joined", "participant_left", b"participant_left", "segment_closed", b"segment_closed", "session_revoked", b"session_revoked", "signing_keys_distrusted", b"signing_keys_distrusted", "tenant_id", b"tenant_id", "timeline_acquired", b"timeline_acquired", "timeline_ended", b"timeline_ended", "track_published", b"track_published", "transcoder_load_reported", b"transcoder_load_reported", "viewer_session_reported", b"viewer_session_reported"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["session_revoked", "event_state_changed", "participant_joined", "participant_left", "track_published", "job_offered", "job_state_changed", "node_load_reported", "edge_load_reported", "timeline_acquired", "timeline_ended", "segment_closed", "transcoder_load_reported", "viewer_session_reported"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["session_revoked", "event_state_changed", "participant_joined", "participant_left", "track_published", "job_offered", "job_state_changed", "node_load_reported", "edge_load_reported", "timeline_acquired", "timeline_ended", "segment_closed", "transcoder_load_reported", "viewer_session_reported", "signing_keys_distrusted"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -134,6 +138,30 @@ class SessionRevoked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionRevoked: _TypeAlias = SessionRevoked  # noqa: Y015
+
+@_typing.final
+class SigningKeysDistrusted(_message.Message):
+    """auth: signing keys have leaked; no token that they signed counts any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in the tokens' "kid"."""
+
+    def __init__(
+        self,
+        *,
+        key_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_ids", b"key_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SigningKeysDistrusted: _TypeAlias = SigningKeysDistrusted  # noqa: Y015
 
 @_typing.final
 class EventStateChanged(_message.Message):

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file odeon/events/v1/events.proto.
  */
 export const file_odeon_events_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChxvZGVvbi9ldmVudHMvdjEvZXZlbnRzLnByb3RvEg9vZGVvbi5ldmVudHMudjEi3QcKCEVudmVsb3BlEgoKAmlkGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIuCgpvY2N1cl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI6Cg9zZXNzaW9uX3Jldm9rZWQYCiABKAsyHy5vZGVvbi5ldmVudHMudjEuU2Vzc2lvblJldm9rZWRIABJBChNldmVudF9zdGF0ZV9jaGFuZ2VkGAsgASgLMiIub2Rlb24uZXZlbnRzLnYxLkV2ZW50U3RhdGVDaGFuZ2VkSAASQAoScGFydGljaXBhbnRfam9pbmVkGAwgASgLMiIub2Rlb24uZXZlbnRzLnYxLlBhcnRpY2lwYW50Sm9pbmVkSAASPAoQcGFydGljaXBhbnRfbGVmdBgNIAEoCzIgLm9kZW9uLmV2ZW50cy52MS5QYXJ0aWNpcGFudExlZnRIABI6Cg90cmFja19wdWJsaXNoZWQYDiABKAsyHy5vZGVvbi5ldmVudHMudjEuVHJhY2tQdWJsaXNoZWRIABIyCgtqb2Jfb2ZmZXJlZBgPIAEoCzIbLm9kZW9uLmV2ZW50cy52MS5Kb2JPZmZlcmVkSAASPQoRam9iX3N0YXRlX2NoYW5nZWQYECABKAsyIC5vZGVvbi5ldmVudHMudjEuSm9iU3RhdGVDaGFuZ2VkSAASPwoSbm9kZV9sb2FkX3JlcG9ydGVkGBEgASgLMiEub2Rlb24uZXZlbnRzLnYxLk5vZGVMb2FkUmVwb3J0ZWRIABI/ChJlZGdlX2xvYWRfcmVwb3J0ZWQYEiABKAsyIS5vZGVvbi5ldmVudHMudjEuRWRnZUxvYWRSZXBvcnRlZEgAEj4KEXRpbWVsaW5lX2FjcXVpcmVkGBMgASgLMiEub2Rlb24uZXZlbnRzLnYxLlRpbWVsaW5lQWNxdWlyZWRIABI4Cg50aW1lbGluZV9lbmRlZBgUIAEoCzIeLm9kZW9uLmV2ZW50cy52MS5UaW1lbGluZUVuZGVkSAASOAoOc2VnbWVudF9jbG9zZWQYFSABKAsyHi5vZGVvbi5ldmVudHMudjEuU2VnbWVudENsb3NlZEgAEksKGHRyYW5zY29kZXJfbG9hZF9yZXBvcnRlZBgWIAEoCzInLm9kZW9uLmV2ZW50cy52MS5UcmFuc2NvZGVyTG9hZFJlcG9ydGVkSAASSQoXdmlld2VyX3Nlc3Npb25fcmVwb3J0ZWQYFyABKAsyJi5vZGVvbi5ldmVudHMudjEuVmlld2VyU2Vzc2lvblJlcG9ydGVkSABCBgoEZmFjdCJVCg5TZXNzaW9uUmV2b2tlZBISCgpzZXNzaW9uX2lkGAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJDChFFdmVudFN0YXRlQ2hhbmdlZBIQCghldmVudF9pZBgBIAEoCRINCgVzdGF0ZRgCIAEoCRINCgV0aXRsZRgDIAEoCSJTChFQYXJ0aWNpcGFudEpvaW5lZBIQCghldmVudF9pZBgBIAEoCRIQCghpZGVudGl0eRgCIAEoCRIMCgRyb2xlGAMgASgJEgwKBG5vZGUYBCABKAkiRQoPUGFydGljaXBhbnRMZWZ0EhAKCGV2ZW50X2lkGAEgASgJEhAKCGlkZW50aXR5GAIgASgJEg4KBnJlYXNvbhgDIAEoCSJjCg5UcmFja1B1Ymxpc2hlZBIQCghldmVudF9pZBgBIAEoCRIQCghpZGVudGl0eRgCIAEoCRIQCgh0cmFja19pZBgDIAEoCRIMCgRraW5kGAQgASgJEg0KBWNvZGVjGAUgASgJIj0KCkpvYk9mZmVyZWQSDgoGam9iX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXNsb3RzGAMgASgFIlIKD0pvYlN0YXRlQ2hhbmdlZBIOCgZqb2JfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSDQoFc3RhdGUYAyABKAkSDgoGd29ya2VyGAQgASgJIlYKEE5vZGVMb2FkUmVwb3J0ZWQSDAoEbm9kZRgBIAEoCRIQCghzZXNzaW9ucxgCIAEoBRIQCghjcHVfbG9hZBgDIAEoARIQCghkcmFpbmluZxgEIAEoCCK/AQoQRWRnZUxvYWRSZXBvcnRlZBIMCgRlZGdlGAEgASgJEhIKCnB1YmxpY191cmwYAiABKAkSEAoIZHJhaW5pbmcYAyABKAgSEwoLY29ubmVjdGlvbnMYBCABKAUSGgoSZWdyZXNzX2J5dGVzX3RvdGFsGAUgASgEEhYKDnJlcXVlc3RzX3RvdGFsGAYgASgEEi4KBmV2ZW50cxgHIAMoCzIeLm9kZW9uLmV2ZW50cy52MS5FZGdlRXZlbnRMb2FkImEKDUVkZ2VFdmVudExvYWQSEQoJdGVuYW50X2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg8KB3ZpZXdlcnMYAyABKAUSGgoSZWdyZXNzX2J5dGVzX3RvdGFsGAQgASgEImMKFlRyYW5zY29kZXJMb2FkUmVwb3J0ZWQSDgoGd29ya2VyGAEgASgJEhMKC3Nsb3RzX3RvdGFsGAIgASgFEhIKCnNsb3RzX3VzZWQYAyABKAUSEAoIZHJhaW5pbmcYBCABKAgiQgoQVGltZWxpbmVBY3F1aXJlZBIQCghldmVudF9pZBgBIAEoCRINCgVlcG9jaBgCIAEoAxINCgVvd25lchgDIAEoCSJECg1UaW1lbGluZUVuZGVkEhAKCGV2ZW50X2lkGAEgASgJEhMKC2R1cmF0aW9uX21zGAIgASgDEgwKBGdhcHMYAyABKAUiZgoNU2VnbWVudENsb3NlZBIQCghldmVudF9pZBgBIAEoCRINCgV0cmFjaxgCIAEoCRILCgNtc24YAyABKAMSEwoLZHVyYXRpb25fbXMYBCABKAMSEgoKc2l6ZV9ieXRlcxgFIAEoAyLhAQoVVmlld2VyU2Vzc2lvblJlcG9ydGVkEhAKCGV2ZW50X2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAMSDAoEa2luZBgEIAEoCRISCgp3YXRjaGVkX21zGAUgASgDEhIKCnN0YWxsZWRfbXMYBiABKAMSEgoKc3RhcnR1cF9tcxgHIAEoAxIRCglyZW5kaXRpb24YCCABKAkSEAoIcHJvdG9jb2wYCSABKAkSEgoKbGF0ZW5jeV9tcxgKIAEoAxINCgVlcnJvchgLIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChxvZGVvbi9ldmVudHMvdjEvZXZlbnRzLnByb3RvEg9vZGVvbi5ldmVudHMudjEiqAgKCEVudmVsb3BlEgoKAmlkGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIuCgpvY2N1cl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI6Cg9zZXNzaW9uX3Jldm9rZWQYCiABKAsyHy5vZGVvbi5ldmVudHMudjEuU2Vzc2lvblJldm9rZWRIABJBChNldmVudF9zdGF0ZV9jaGFuZ2VkGAsgASgLMiIub2Rlb24uZXZlbnRzLnYxLkV2ZW50U3RhdGVDaGFuZ2VkSAASQAoScGFydGljaXBhbnRfam9pbmVkGAwgASgLMiIub2Rlb24uZXZlbnRzLnYxLlBhcnRpY2lwYW50Sm9pbmVkSAASPAoQcGFydGljaXBhbnRfbGVmdBgNIAEoCzIgLm9kZW9uLmV2ZW50cy52MS5QYXJ0aWNpcGFudExlZnRIABI6Cg90cmFja19wdWJsaXNoZWQYDiABKAsyHy5vZGVvbi5ldmVudHMudjEuVHJhY2tQdWJsaXNoZWRIABIyCgtqb2Jfb2ZmZXJlZBgPIAEoCzIbLm9kZW9uLmV2ZW50cy52MS5Kb2JPZmZlcmVkSAASPQoRam9iX3N0YXRlX2NoYW5nZWQYECABKAsyIC5vZGVvbi5ldmVudHMudjEuSm9iU3RhdGVDaGFuZ2VkSAASPwoSbm9kZV9sb2FkX3JlcG9ydGVkGBEgASgLMiEub2Rlb24uZXZlbnRzLnYxLk5vZGVMb2FkUmVwb3J0ZWRIABI/ChJlZGdlX2xvYWRfcmVwb3J0ZWQYEiABKAsyIS5vZGVvbi5ldmVudHMudjEuRWRnZUxvYWRSZXBvcnRlZEgAEj4KEXRpbWVsaW5lX2FjcXVpcmVkGBMgASgLMiEub2Rlb24uZXZlbnRzLnYxLlRpbWVsaW5lQWNxdWlyZWRIABI4Cg50aW1lbGluZV9lbmRlZBgUIAEoCzIeLm9kZW9uLmV2ZW50cy52MS5UaW1lbGluZUVuZGVkSAASOAoOc2VnbWVudF9jbG9zZWQYFSABKAsyHi5vZGVvbi5ldmVudHMudjEuU2VnbWVudENsb3NlZEgAEksKGHRyYW5zY29kZXJfbG9hZF9yZXBvcnRlZBgWIAEoCzInLm9kZW9uLmV2ZW50cy52MS5UcmFuc2NvZGVyTG9hZFJlcG9ydGVkSAASSQoXdmlld2VyX3Nlc3Npb25fcmVwb3J0ZWQYFyABKAsyJi5vZGVvbi5ldmVudHMudjEuVmlld2VyU2Vzc2lvblJlcG9ydGVkSAASSQoXc2lnbmluZ19rZXlzX2Rpc3RydXN0ZWQYGCABKAsyJi5vZGVvbi5ldmVudHMudjEuU2lnbmluZ0tleXNEaXN0cnVzdGVkSABCBgoEZmFjdCJVCg5TZXNzaW9uUmV2b2tlZBISCgpzZXNzaW9uX2lkGAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIoChVTaWduaW5nS2V5c0Rpc3RydXN0ZWQSDwoHa2V5X2lkcxgBIAMoCSJDChFFdmVudFN0YXRlQ2hhbmdlZBIQCghldmVudF9pZBgBIAEoCRINCgVzdGF0ZRgCIAEoCRINCgV0aXRsZRgDIAEoCSJTChFQYXJ0aWNpcGFudEpvaW5lZBIQCghldmVudF9pZBgBIAEoCRIQCghpZGVudGl0eRgCIAEoCRIMCgRyb2xlGAMgASgJEgwKBG5vZGUYBCABKAkiRQoPUGFydGljaXBhbnRMZWZ0EhAKCGV2ZW50X2lkGAEgASgJEhAKCGlkZW50aXR5GAIgASgJEg4KBnJlYXNvbhgDIAEoCSJjCg5UcmFja1B1Ymxpc2hlZBIQCghldmVudF9pZBgBIAEoCRIQCghpZGVudGl0eRgCIAEoCRIQCgh0cmFja19pZBgDIAEoCRIMCgRraW5kGAQgASgJEg0KBWNvZGVjGAUgASgJIj0KCkpvYk9mZmVyZWQSDgoGam9iX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXNsb3RzGAMgASgFIlIKD0pvYlN0YXRlQ2hhbmdlZBIOCgZqb2JfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSDQoFc3RhdGUYAyABKAkSDgoGd29ya2VyGAQgASgJIlYKEE5vZGVMb2FkUmVwb3J0ZWQSDAoEbm9kZRgBIAEoCRIQCghzZXNzaW9ucxgCIAEoBRIQCghjcHVfbG9hZBgDIAEoARIQCghkcmFpbmluZxgEIAEoCCK/AQoQRWRnZUxvYWRSZXBvcnRlZBIMCgRlZGdlGAEgASgJEhIKCnB1YmxpY191cmwYAiABKAkSEAoIZHJhaW5pbmcYAyABKAgSEwoLY29ubmVjdGlvbnMYBCABKAUSGgoSZWdyZXNzX2J5dGVzX3RvdGFsGAUgASgEEhYKDnJlcXVlc3RzX3RvdGFsGAYgASgEEi4KBmV2ZW50cxgHIAMoCzIeLm9kZW9uLmV2ZW50cy52MS5FZGdlRXZlbnRMb2FkImEKDUVkZ2VFdmVudExvYWQSEQoJdGVuYW50X2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg8KB3ZpZXdlcnMYAyABKAUSGgoSZWdyZXNzX2J5dGVzX3RvdGFsGAQgASgEImMKFlRyYW5zY29kZXJMb2FkUmVwb3J0ZWQSDgoGd29ya2VyGAEgASgJEhMKC3Nsb3RzX3RvdGFsGAIgASgFEhIKCnNsb3RzX3VzZWQYAyABKAUSEAoIZHJhaW5pbmcYBCABKAgiQgoQVGltZWxpbmVBY3F1aXJlZBIQCghldmVudF9pZBgBIAEoCRINCgVlcG9jaBgCIAEoAxINCgVvd25lchgDIAEoCSJECg1UaW1lbGluZUVuZGVkEhAKCGV2ZW50X2lkGAEgASgJEhMKC2R1cmF0aW9uX21zGAIgASgDEgwKBGdhcHMYAyABKAUiZgoNU2VnbWVudENsb3NlZBIQCghldmVudF9pZBgBIAEoCRINCgV0cmFjaxgCIAEoCRILCgNtc24YAyABKAMSEwoLZHVyYXRpb25fbXMYBCABKAMSEgoKc2l6ZV9ieXRlcxgFIAEoAyLhAQoVVmlld2VyU2Vzc2lvblJlcG9ydGVkEhAKCGV2ZW50X2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSEAoIc2VxdWVuY2UYAyABKAMSDAoEa2luZBgEIAEoCRISCgp3YXRjaGVkX21zGAUgASgDEhIKCnN0YWxsZWRfbXMYBiABKAMSEgoKc3RhcnR1cF9tcxgHIAEoAxIRCglyZW5kaXRpb24YCCABKAkSEAoIcHJvdG9jb2wYCSABKAkSEgoKbGF0ZW5jeV9tcxgKIAEoAxINCgVlcnJvchgLIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * Every body on odeon.evt.> and odeon.cmd.>.
@@ -124,6 +124,12 @@ export type Envelope = Message<"odeon.events.v1.Envelope"> & {
      */
     value: ViewerSessionReported;
     case: "viewerSessionReported";
+  } | {
+    /**
+     * @generated from field: odeon.events.v1.SigningKeysDistrusted signing_keys_distrusted = 24;
+     */
+    value: SigningKeysDistrusted;
+    case: "signingKeysDistrusted";
   } | { case: undefined; value?: undefined };
 };
 
@@ -159,6 +165,27 @@ export const SessionRevokedSchema: GenMessage<SessionRevoked> = /*@__PURE__*/
   messageDesc(file_odeon_events_v1_events, 1);
 
 /**
+ * auth: signing keys have leaked; no token that they signed counts any more.
+ *
+ * @generated from message odeon.events.v1.SigningKeysDistrusted
+ */
+export type SigningKeysDistrusted = Message<"odeon.events.v1.SigningKeysDistrusted"> & {
+  /**
+   * As in the tokens' "kid".
+   *
+   * @generated from field: repeated string key_ids = 1;
+   */
+  keyIds: string[];
+};
+
+/**
+ * Describes the message odeon.events.v1.SigningKeysDistrusted.
+ * Use `create(SigningKeysDistrustedSchema)` to create a new message.
+ */
+export const SigningKeysDistrustedSchema: GenMessage<SigningKeysDistrusted> = /*@__PURE__*/
+  messageDesc(file_odeon_events_v1_events, 2);
+
+/**
  * room: an event moved on.
  *
  * @generated from message odeon.events.v1.EventStateChanged
@@ -187,7 +214,7 @@ export type EventStateChanged = Message<"odeon.events.v1.EventStateChanged"> & {
  * Use `create(EventStateChangedSchema)` to create a new message.
  */
 export const EventStateChangedSchema: GenMessage<EventStateChanged> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 2);
+  messageDesc(file_odeon_events_v1_events, 3);
 
 /**
  * @generated from message odeon.events.v1.ParticipantJoined
@@ -219,7 +246,7 @@ export type ParticipantJoined = Message<"odeon.events.v1.ParticipantJoined"> & {
  * Use `create(ParticipantJoinedSchema)` to create a new message.
  */
 export const ParticipantJoinedSchema: GenMessage<ParticipantJoined> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 3);
+  messageDesc(file_odeon_events_v1_events, 4);
 
 /**
  * @generated from message odeon.events.v1.ParticipantLeft
@@ -246,7 +273,7 @@ export type ParticipantLeft = Message<"odeon.events.v1.ParticipantLeft"> & {
  * Use `create(ParticipantLeftSchema)` to create a new message.
  */
 export const ParticipantLeftSchema: GenMessage<ParticipantLeft> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 4);
+  messageDesc(file_odeon_events_v1_events, 5);
 
 /**
  * @generated from message odeon.events.v1.TrackPublished
@@ -283,7 +310,7 @@ export type TrackPublished = Message<"odeon.events.v1.TrackPublished"> & {
  * Use `create(TrackPublishedSchema)` to create a new message.
  */
 export const TrackPublishedSchema: GenMessage<TrackPublished> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 5);
+  messageDesc(file_odeon_events_v1_events, 6);
 
 /**
  * room → transcoders (work queue).
@@ -314,7 +341,7 @@ export type JobOffered = Message<"odeon.events.v1.JobOffered"> & {
  * Use `create(JobOfferedSchema)` to create a new message.
  */
 export const JobOfferedSchema: GenMessage<JobOffered> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 6);
+  messageDesc(file_odeon_events_v1_events, 7);
 
 /**
  * @generated from message odeon.events.v1.JobStateChanged
@@ -346,7 +373,7 @@ export type JobStateChanged = Message<"odeon.events.v1.JobStateChanged"> & {
  * Use `create(JobStateChangedSchema)` to create a new message.
  */
 export const JobStateChangedSchema: GenMessage<JobStateChanged> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 7);
+  messageDesc(file_odeon_events_v1_events, 8);
 
 /**
  * @generated from message odeon.events.v1.NodeLoadReported
@@ -378,7 +405,7 @@ export type NodeLoadReported = Message<"odeon.events.v1.NodeLoadReported"> & {
  * Use `create(NodeLoadReportedSchema)` to create a new message.
  */
 export const NodeLoadReportedSchema: GenMessage<NodeLoadReported> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 8);
+  messageDesc(file_odeon_events_v1_events, 9);
 
 /**
  * edge, every second, core NATS.
@@ -429,7 +456,7 @@ export type EdgeLoadReported = Message<"odeon.events.v1.EdgeLoadReported"> & {
  * Use `create(EdgeLoadReportedSchema)` to create a new message.
  */
 export const EdgeLoadReportedSchema: GenMessage<EdgeLoadReported> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 9);
+  messageDesc(file_odeon_events_v1_events, 10);
 
 /**
  * @generated from message odeon.events.v1.EdgeEventLoad
@@ -461,7 +488,7 @@ export type EdgeEventLoad = Message<"odeon.events.v1.EdgeEventLoad"> & {
  * Use `create(EdgeEventLoadSchema)` to create a new message.
  */
 export const EdgeEventLoadSchema: GenMessage<EdgeEventLoad> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 10);
+  messageDesc(file_odeon_events_v1_events, 11);
 
 /**
  * @generated from message odeon.events.v1.TranscoderLoadReported
@@ -493,7 +520,7 @@ export type TranscoderLoadReported = Message<"odeon.events.v1.TranscoderLoadRepo
  * Use `create(TranscoderLoadReportedSchema)` to create a new message.
  */
 export const TranscoderLoadReportedSchema: GenMessage<TranscoderLoadReported> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 11);
+  messageDesc(file_odeon_events_v1_events, 12);
 
 /**
  * @generated from message odeon.events.v1.TimelineAcquired
@@ -520,7 +547,7 @@ export type TimelineAcquired = Message<"odeon.events.v1.TimelineAcquired"> & {
  * Use `create(TimelineAcquiredSchema)` to create a new message.
  */
 export const TimelineAcquiredSchema: GenMessage<TimelineAcquired> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 12);
+  messageDesc(file_odeon_events_v1_events, 13);
 
 /**
  * @generated from message odeon.events.v1.TimelineEnded
@@ -547,7 +574,7 @@ export type TimelineEnded = Message<"odeon.events.v1.TimelineEnded"> & {
  * Use `create(TimelineEndedSchema)` to create a new message.
  */
 export const TimelineEndedSchema: GenMessage<TimelineEnded> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 13);
+  messageDesc(file_odeon_events_v1_events, 14);
 
 /**
  * @generated from message odeon.events.v1.SegmentClosed
@@ -584,7 +611,7 @@ export type SegmentClosed = Message<"odeon.events.v1.SegmentClosed"> & {
  * Use `create(SegmentClosedSchema)` to create a new message.
  */
 export const SegmentClosedSchema: GenMessage<SegmentClosed> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 14);
+  messageDesc(file_odeon_events_v1_events, 15);
 
 /**
  * analytics: one player's beacons, as accepted by the API.
@@ -653,5 +680,5 @@ export type ViewerSessionReported = Message<"odeon.events.v1.ViewerSessionReport
  * Use `create(ViewerSessionReportedSchema)` to create a new message.
  */
 export const ViewerSessionReportedSchema: GenMessage<ViewerSessionReported> = /*@__PURE__*/
-  messageDesc(file_odeon_events_v1_events, 15);
+  messageDesc(file_odeon_events_v1_events, 16);
 
