@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/odeon/target
 
-.PHONY: help setup up test lint proto lock
+.PHONY: help setup up chdb test lint proto lock
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ setup: ## Set up everything that a run needs (Python, Rust core and edge, web ap
 
 up: setup ## Set up, start everything with a demo event, open the page
 	@.venv/bin/odeon up
+
+chdb: ## Add chDB (500 MB): figures of large audiences; the first minute runs on SQLite
+	@scripts/setup.sh chdb
 
 test: ## Set up everything that the tests need and run them all
 	@scripts/setup.sh test

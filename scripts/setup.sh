@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# setup.sh run|test: what a run (or the tests) need. Safe to repeat: a second run takes seconds.
+# setup.sh run|test|chdb: what a run (or the tests, or figures in chDB) need. Safe to repeat: a second run takes seconds.
 . "$(dirname "$0")/common.sh"
 mode=${1:-run}
 
 check_tools() {
   local python=${PYTHON:-python3}
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    fail "Python 3.11 or newer is needed. Debian 12: apt install python3 python3-venv"
+    fail "Python 3.11 or newer is needed. Debian 12: apt install python3"
   command -v cargo >/dev/null ||
     fail "Rust is needed (1.88 or newer). Install it with rustup: see rustup.rs, then open a new shell."
   version_at_least "$(cargo --version | cut -d' ' -f2)" 1.88 ||
@@ -14,20 +14,29 @@ check_tools() {
   command -v node >/dev/null || fail "Node.js 20.19 or newer is needed, with npm."
   version_at_least "$(node --version | tr -d v)" 20.19 ||
     fail "Node.js 20.19 or newer is needed; this is $(node --version)."
+  command -v npm >/dev/null ||
+    fail "npm is needed beside Node.js. The one from nodejs.org brings it; Debian's: apt install npm"
   command -v cc >/dev/null || fail "A C compiler is needed. Debian 12: apt install build-essential"
 }
 
 find_uv() {
   UV="$ODEON_CACHE/uv-$UV_VERSION/bin/uv"
   [ -x "$UV" ] && return
-  "${PYTHON:-python3}" -m venv "$ODEON_CACHE/uv-$UV_VERSION"
-  "$ODEON_CACHE/uv-$UV_VERSION/bin/pip" install -q "uv==$UV_VERSION"
+  local python=${PYTHON:-python3} folder="$ODEON_CACHE/uv-$UV_VERSION"
+  "$python" scripts/get_uv.py "$UV_VERSION" "$folder" && return
+  # An index that only pip knows how to reach.
+  "$python" -m venv "$folder" && "$folder/bin/pip" install -q "uv==$UV_VERSION"
+}
+
+# chDB is large, so nothing but `make chdb` and the tests fetch it; what is there stays.
+wants_chdb() {
+  [ "$mode" != run ] || .venv/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("chdb") is None)'
 }
 
 python_packages() {
   [ -x .venv/bin/python ] || "$UV" venv -q --python "${PYTHON:-python3}" .venv
   local locks=(requirements.txt)
-  [ "$mode" = test ] && locks+=(requirements-chdb.txt)
+  if wants_chdb; then locks+=(requirements-chdb.txt); fi
   "$UV" pip sync -q --python .venv --compile-bytecode "${locks[@]}"
 }
 
@@ -76,6 +85,10 @@ check_tools
 say "Setting up Odeon (logs of a failing step are shown)"
 step "uv" find_uv
 UV="$ODEON_CACHE/uv-$UV_VERSION/bin/uv"
+if [ "$mode" = chdb ]; then
+  step "Python packages with chDB" python_packages
+  exit
+fi
 [ "$mode" = test ] && step "Debian packages for the tests" test_packages
 step "web packages" web_packages
 step "Python packages and the Rust media core" python_packages

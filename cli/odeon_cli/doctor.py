@@ -158,7 +158,7 @@ def _web_app() -> Finding:
 def _chdb() -> Finding:
     if importlib.util.find_spec("chdb"):
         return Finding("chDB", Verdict.OK, "installed", "", "analytics at scale")
-    advice = "pip install 'odeon[analytics-embedded]' (500 MB); SQLite serves until then"
+    advice = "run `make chdb` (500 MB); SQLite serves until then"
     return Finding("chDB", Verdict.OPTIONAL, "not installed", advice, "analytics at scale")
 
 

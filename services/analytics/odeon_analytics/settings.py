@@ -14,8 +14,8 @@ class AnalyticsSettings(ServiceSettings):
 
     store: SecretStr = SecretStr("auto")
     """"sqlite" or "chdb" (both embedded, in the data directory), or a ClickHouse URL such as
-    "clickhouse://user:secret@host:8123/odeon". "auto" takes chDB where it is installed (extra
-    `analytics-embedded`, 500 MB), else SQLite; data that is there already decides before that."""
+    "clickhouse://user:secret@host:8123/odeon". "auto" takes chDB where it is installed
+    (`make chdb`, 500 MB), else SQLite; data that is there already decides before that."""
     flush_s: float = Field(default=0.1, gt=0, le=5)
     """How long beacons are gathered before they are stored together, in seconds. Callers wait for
     it, so a refusal is never silent; longer means fewer, larger writes."""
