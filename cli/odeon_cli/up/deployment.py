@@ -18,7 +18,7 @@ from pathlib import Path
 from odeon_cli.api import Api
 from odeon_cli.console import CliError, console, emit
 from odeon_cli.signals import Signals
-from odeon_cli.state import Running, announce, running_in, withdraw, write_private
+from odeon_cli.state import Running, announce, home, running_in, withdraw, write_private
 from odeon_cli.up import demo as demos
 from odeon_cli.up import plan
 from odeon_cli.up.child import Child, ProcessSpec
@@ -59,6 +59,12 @@ async def run_deployment(options: UpOptions) -> None:
         signals = stack.enter_context(Signals())
         data_dir = _data_dir(options, stack, signals)
         layout = _layout(options, data_dir)
+        if plan.hides_cameras(layout):
+            console().print(
+                f"[yellow]note:[/] on {layout.gateway_url} browsers give no page a camera; "
+                "add --tls, or leave out --host",
+                soft_wrap=True,
+            )
         deployment = _Deployment(options, layout)
         await stack.enter_async_context(deployment.supervisor)
         signals.on_second(deployment.supervisor.kill_all)
@@ -212,7 +218,8 @@ def _layout(options: UpOptions, data_dir: Path) -> plan.Layout:
     if options.tls:
         from odeon_cli.up.tls import make_certificate
 
-        tls = make_certificate(data_dir / "tls", ["localhost", *sorted({"127.0.0.1", *hosts})])
+        names_of_us = ["localhost", *sorted({"127.0.0.1", *hosts})]
+        tls = make_certificate(data_dir / "tls", names_of_us, authority_in=home() / "tls")
     kept = _secrets(data_dir / _SECRETS_FILE)
     return plan.Layout(
         host=host,

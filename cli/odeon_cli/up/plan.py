@@ -124,6 +124,11 @@ def check_host(host: str) -> str:
     return host
 
 
+def hides_cameras(layout: Layout) -> bool:
+    """Whether the pages are at an address where browsers give them no camera or microphone."""
+    return layout.tls is None and not ipaddress.ip_address(layout.host).is_loopback
+
+
 def port_names(edges: int, transcoders: int) -> tuple[str, ...]:
     """Names of all ports that a deployment needs, in the order of the block."""
     return (

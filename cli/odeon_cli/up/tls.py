@@ -1,7 +1,9 @@
 """A certificate authority of this machine's own, for `odeon up --tls`."""
 
+import fcntl
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,15 +30,17 @@ class TlsFiles:
     key: Path
 
 
-def make_certificate(directory: Path, hosts: Sequence[str]) -> TlsFiles:
-    """Issue a certificate for `hosts` by the authority in `directory`, made when it is missing.
+def make_certificate(directory: Path, hosts: Sequence[str], *, authority_in: Path) -> TlsFiles:
+    """Issue a certificate for `hosts` into `directory`.
 
-    The authority is kept, so that a browser has to trust it only once.
+    The authority in `authority_in` signs it. It is made when it is missing, and kept: a browser
+    has to trust it only once.
     """
-    files = TlsFiles(directory / "ca.pem", directory / "server.pem", directory / "server.key")
-    authority_key_file = directory / "ca.key"
-    if not (files.authority.exists() and authority_key_file.exists()):
-        _make_authority(files.authority, authority_key_file)
+    files = TlsFiles(authority_in / "ca.pem", directory / "server.pem", directory / "server.key")
+    authority_key_file = authority_in / "ca.key"
+    with _alone(authority_in):
+        if not (files.authority.exists() and authority_key_file.exists()):
+            _make_authority(files.authority, authority_key_file)
     authority = x509.load_pem_x509_certificate(files.authority.read_bytes())
     signer = serialization.load_pem_private_key(authority_key_file.read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
@@ -61,6 +65,15 @@ def make_certificate(directory: Path, hosts: Sequence[str]) -> TlsFiles:
     write_private(files.certificate, certificate.public_bytes(serialization.Encoding.PEM).decode())
     write_private(files.key, _private_pem(key))
     return files
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Two deployments that start at once make one authority."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make_authority(certificate_file: Path, key_file: Path) -> None:

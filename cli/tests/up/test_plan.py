@@ -1,11 +1,12 @@
 """Which processes a deployment has, and how they are told of each other."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from odeon_cli.console import CliError
 from odeon_cli.up import plan
-from odeon_cli.up.tls import make_certificate
+from odeon_cli.up.tls import TlsFiles, make_certificate
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +28,12 @@ def layout(
         transcoders=transcoders,
         service_secret="s3cret",
         api_key="odk_x_y",
-        tls=make_certificate(tmp_path / "tls", ["127.0.0.1"]) if tls else None,
+        tls=made_here(tmp_path / "tls") if tls else None,
     )
+
+
+def made_here(folder: Path) -> TlsFiles:
+    return make_certificate(folder, ["127.0.0.1"], authority_in=folder)
 
 
 def specs(made: plan.Layout) -> dict[str, dict[str, str]]:
@@ -88,6 +93,21 @@ def test_with_tls_gateway_and_edges_get_the_certificate(tmp_path: Path) -> None:
 def test_a_host_that_nobody_can_reach_is_refused(host: str) -> None:
     with pytest.raises(CliError):
         plan.check_host(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "hidden"),
+    [
+        ("127.0.0.1", False, False),
+        ("::1", False, False),
+        ("192.0.2.7", False, True),
+        ("192.0.2.7", True, False),
+    ],
+)
+def test_browsers_give_cameras_to_this_machine_and_over_https_only(
+    tmp_path: Path, host: str, tls: bool, hidden: bool
+) -> None:
+    assert plan.hides_cameras(replace(layout(tmp_path, tls=tls), host=host)) is hidden
 
 
 def test_several_edges_need_loopback(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from odeon_cli.up.tls import make_certificate
 
 
 def test_the_authority_is_kept_and_the_certificate_is_new(tmp_path: Path) -> None:
-    first = make_certificate(tmp_path, ["127.0.0.1", "localhost"])
+    home = tmp_path / "home"
+    first = make_certificate(tmp_path / "one", ["127.0.0.1", "localhost"], authority_in=home)
     authority, certificate = first.authority.read_bytes(), first.certificate.read_bytes()
 
-    second = make_certificate(tmp_path, ["127.0.0.1", "127.0.0.2"])
+    second = make_certificate(tmp_path / "two", ["127.0.0.1"], authority_in=home)
 
+    assert second.authority == first.authority
     assert second.authority.read_bytes() == authority
     assert second.certificate.read_bytes() != certificate
 
@@ -20,7 +22,7 @@ def test_the_authority_is_kept_and_the_certificate_is_new(tmp_path: Path) -> Non
 def test_the_certificate_names_every_host_and_verifies_against_the_authority(
     tmp_path: Path,
 ) -> None:
-    files = make_certificate(tmp_path, ["127.0.0.2", "localhost"])
+    files = make_certificate(tmp_path, ["127.0.0.2", "localhost"], authority_in=tmp_path)
 
     certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -32,7 +34,7 @@ def test_the_certificate_names_every_host_and_verifies_against_the_authority(
 
 
 def test_keys_are_readable_for_their_owner_only(tmp_path: Path) -> None:
-    files = make_certificate(tmp_path, ["localhost"])
+    files = make_certificate(tmp_path, ["localhost"], authority_in=tmp_path)
 
     assert files.key.stat().st_mode & 0o077 == 0
     assert (tmp_path / "ca.key").stat().st_mode & 0o077 == 0
