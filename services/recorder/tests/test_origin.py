@@ -147,10 +147,12 @@ async def test_after_the_end_the_same_address_is_a_recording(
     timeline = await owner.end()
 
     live = (await waiting).text
-    vod = await recorder.http.get(f"{BASE}/index.m3u8?_HLS_msn=77&_HLS_skip=YES")
+    vod = await recorder.http.get(f"{BASE}/index.m3u8?_HLS_msn=77")
+    last = await recorder.http.get(f"{BASE}/index.m3u8?_HLS_msn=77&_HLS_skip=YES")
 
     assert live.endswith("#EXT-X-ENDLIST\n")
     assert vod.text == live
+    assert "#EXT-X-PART:" not in live and "#EXT-X-PART:" in last.text
     assert vod.headers["cache-control"] == "public, max-age=30"
     assert timeline.state == recorder_pb2.Timeline.STATE_ENDED
     assert timeline.duration.ToNanoseconds() == 7 * 333_333_333

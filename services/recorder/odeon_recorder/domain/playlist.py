@@ -11,7 +11,10 @@ from odeon_recorder.domain.track import Track
 SKIP_TARGETS = 6
 """CAN-SKIP-UNTIL in target durations, the least that 4.4.3.8 allows: 12 s."""
 PART_TARGETS = 3
-"""Parts are listed for this many target durations from the end."""
+"""Parts are listed for this many target durations from the end, for who plays live.
+
+A recording's playlist lists none: hls.js may ask for the same part of one without end.
+"""
 HOLD_BACK_PARTS = 3
 PATHWAY = "main"
 STEERING_URI = "steering.json"
@@ -67,23 +70,34 @@ class MediaPlaylist:
         return self.head + self.settled.decode() + self.tail()
 
     def delta(self) -> str:
-        """A delta update: segments beyond the skip boundary are replaced by EXT-X-SKIP."""
+        """A delta update: segments beyond the skip boundary are replaced by EXT-X-SKIP.
+
+        After the end it skips nothing, but lists the last parts: who asks for it was at the
+        live edge when the event ended.
+        """
         self.settle()
+        if self._timeline.ended_ms is not None:
+            return self.head + self.settled.decode() + self.tail(with_parts=True)
         skipped = self._settled_count - len(self._recent)
-        if skipped == 0 or self._timeline.ended_ms is not None:
+        if skipped == 0:
             return self.full()
         recent = "".join(text for _, text in self._recent)
         return f"{self.head}#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n{recent}{self.tail()}"
 
-    def tail(self) -> str:
-        """The live edge: segments with their parts, the open one, hint and reports."""
+    def tail(self, *, with_parts: bool | None = None) -> str:
+        """The live edge: segments with their parts, the open one, hint and reports.
+
+        Unless said, parts are listed as long as the timeline is live.
+        """
         lines: list[str] = []
         in_force = self._settled_map
+        ended = self._timeline.ended_ms is not None
+        listed = not ended if with_parts is None else with_parts
         for segment in self._track.segments[self._settled_count :]:
-            lines += self._segment(segment.msn, in_force, with_parts=True)
+            lines += self._segment(segment.msn, in_force, with_parts=listed)
             in_force = self._map_after(segment.msn, in_force)
         lines += self._open(in_force)
-        if self._timeline.ended_ms is not None:
+        if ended:
             lines.append("#EXT-X-ENDLIST\n")
             return "".join(lines)
         msn, part = self._track.next_part
@@ -142,7 +156,7 @@ class MediaPlaylist:
     def _start(self, msn: int, epoch: int, start_ns: int) -> Iterator[str]:
         if self._track.discontinuous(msn):
             yield "#EXT-X-DISCONTINUITY\n"
-        date = program_date(self._timeline.wall_ms(epoch, start_ns))
+        date = program_date(self._timeline.wall_ms(epoch, msn, start_ns))
         yield f"#EXT-X-PROGRAM-DATE-TIME:{date}\n"
 
     def _reports(self) -> Iterator[str]:

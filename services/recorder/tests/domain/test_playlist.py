@@ -1,10 +1,23 @@
 """Playlists as text, and what they cost after four hours."""
 
 import hashlib
+import json
+import re
 import time
+from datetime import datetime
+from itertools import pairwise
 
+from odeon_recorder.adapters import manifest
+from odeon_recorder.domain import snapshot
 from odeon_recorder.domain.playlist import MediaPlaylist, multivariant
-from odeon_recorder.domain.records import Granted, InitStored, Kind, PartStored, TrackSpec
+from odeon_recorder.domain.records import (
+    Granted,
+    InitStored,
+    Kind,
+    PartStored,
+    Segment,
+    TrackSpec,
+)
 from odeon_recorder.domain.timeline import Offer, Timeline
 from odeon_recorder.usecases.rendering import RenderedPlaylist
 from odeon_testkit.llhls import check_static, merge, parse
@@ -119,8 +132,104 @@ def test_an_absurd_capture_time_does_not_reach_the_playlist() -> None:
         timeline = recorded(0)
         offer = Offer("v720", 1, 0, 0, 9, DIGEST, PART, True, False, capture_ms=capture)
         timeline.apply_all(timeline.place(offer, now_ms=ORIGIN_MS))
-        started = timeline.wall_ms(1, PART)
+        started = timeline.wall_ms(1, 0, PART)
         assert started == (expected or capture)
+
+
+def dates(timeline: Timeline, name: str = "v720") -> list[int]:
+    """Program dates of a playlist in milliseconds after its first one."""
+    text = MediaPlaylist(timeline, timeline.tracks[name]).full()
+    found = re.findall(r"PROGRAM-DATE-TIME:(.*)", text)
+    moments = [datetime.fromisoformat(date.replace("Z", "+00:00")) for date in found]
+    return [round((moment - moments[0]).total_seconds() * 1000) for moment in moments]
+
+
+def arrive(
+    timeline: Timeline, name: str, msn: int, part: int, *, lag_ms: int | None, late_ms: int = 500
+) -> None:
+    """Store a part whose end was captured `lag_ms` before the clean run would have it."""
+    end = ORIGIN_MS + msn * 2000 + (part + 1) * 1000 // 3
+    offer = Offer(
+        name, timeline.epoch, msn, part, 9, DIGEST, PART, part == 0, part == 5,
+        capture_ms=None if lag_ms is None else end - lag_ms,
+    )  # fmt: skip
+    timeline.apply_all(timeline.place(offer, now_ms=end + late_ms))
+
+
+def test_program_dates_tell_the_capture_and_not_the_arrival() -> None:
+    timeline = recorded(0, tracks=(V720, A128))
+    for msn in range(3):
+        for part in range(6):
+            # A slower and slower encoder: arrivals are later every time, captures are not.
+            arrive(timeline, "a128", msn, part, lag_ms=0, late_ms=400)
+            arrive(timeline, "v720", msn, part, lag_ms=0, late_ms=500 + 300 * msn)
+
+    assert [timeline.wall_ms(1, msn, msn * 6 * PART) for msn in range(3)] == [
+        ORIGIN_MS, ORIGIN_MS + 2000, ORIGIN_MS + 4000,
+    ]  # fmt: skip
+    assert len(timeline.epochs[0].anchors) == 1
+
+
+def test_program_dates_follow_sources_that_were_moved_from_the_next_segment_on() -> None:
+    timeline = recorded(0)
+    for msn in range(6):
+        for part in range(6):
+            before = dates(timeline)
+            arrive(timeline, "v720", msn, part, lag_ms=600 if (msn, part) >= (2, 3) else 0)
+            assert dates(timeline)[: len(before)] == before, "what was told stays"
+
+    assert dates(timeline) == [0, 2000, 4000, 5400, 7400, 9400]
+
+
+def test_program_dates_always_grow_however_far_the_encoder_falls_behind() -> None:
+    timeline = recorded(0)
+    for msn in range(10):
+        for part in range(6):
+            lag = 5000 if msn in (2, 3, 4, 5, 6, 7) else 0
+            arrive(timeline, "v720", msn, part, lag_ms=lag)
+
+    found = dates(timeline)
+    assert all(b > a for a, b in pairwise(found))
+    assert found[:3] == [0, 2000, 4000] and found[7] == 7 * 2000 - 5000
+    assert found[9] == 18_000
+
+
+def test_a_slower_rendition_does_not_undo_what_a_faster_one_told() -> None:
+    timeline = recorded(0, tracks=(V720, V240))
+    lags = [600 if place >= 15 else 0 for place in range(36)]
+    for place in range(36):
+        arrive(timeline, "v240", *divmod(place, 6), lag_ms=lags[place])
+        if place >= 4:
+            arrive(timeline, "v720", *divmod(place - 4, 6), lag_ms=lags[place - 4])
+
+    assert dates(timeline, "v240") == [0, 2000, 4000, 5400, 7400, 9400]
+    assert dates(timeline, "v720") == dates(timeline, "v240")
+    assert len(timeline.epochs[0].anchors) == 2
+
+
+def test_parts_that_tell_no_capture_leave_program_dates_alone() -> None:
+    timeline = recorded(0)
+    for msn in range(4):
+        for part in range(6):
+            arrive(timeline, "v720", msn, part, lag_ms=None if msn else 0, late_ms=500 * msn)
+
+    assert dates(timeline) == [0, 2000, 4000, 6000]
+
+
+def test_program_dates_survive_a_checkpoint() -> None:
+    timeline = recorded(0)
+    for msn in range(4):
+        for part in range(6):
+            arrive(timeline, "v720", msn, part, lag_ms=600 if msn >= 2 else 0)
+
+    head = json.loads(json.dumps(manifest.head_to_json(snapshot.take(timeline))))
+    again = snapshot.restore(manifest.snapshot_from_json(head, _segments(timeline)))
+
+    assert dates(again) == dates(timeline) == [0, 2000, 4000, 5400]
+
+
+def _segments(timeline: Timeline) -> list[tuple[str, Segment, bytes]]:
+    return [("v720", segment, DIGEST) for segment in timeline.tracks["v720"].segments]
 
 
 def test_a_finished_playlist_ends_and_hints_nothing() -> None:
@@ -131,7 +240,20 @@ def test_a_finished_playlist_ends_and_hints_nothing() -> None:
 
     assert text.endswith("s3.m4s\n#EXT-X-ENDLIST\n")
     assert "PRELOAD-HINT" not in text and "RENDITION-REPORT" not in text
-    assert MediaPlaylist(timeline, timeline.tracks["v720"]).delta() == text
+    assert "#EXT-X-PART:" not in text, "whoever plays a recording plays segments"
+
+
+def test_who_was_at_the_live_edge_gets_the_last_parts_with_the_end() -> None:
+    timeline = recorded(20, parts=2)
+    timeline.apply_all(timeline.end(0, now_ms=ORIGIN_MS + 42_000))
+    playlist = MediaPlaylist(timeline, timeline.tracks["v720"])
+
+    last = playlist.delta()
+
+    assert last.endswith("s20.m4s\n#EXT-X-ENDLIST\n")
+    assert "#EXT-X-SKIP" not in last
+    assert [s.msn for s in parse(last).segments if s.parts][-1] == 20
+    assert "".join(x for x in last.splitlines(True) if "X-PART:" not in x) == playlist.full()
 
 
 def test_parts_are_listed_for_three_targets_and_what_is_older_than_six_is_skipped() -> None:
