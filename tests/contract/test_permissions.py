@@ -107,6 +107,29 @@ def about_acme(request: type[Message]) -> Message | None:
     return message
 
 
+OWN_TOKEN = {
+    f"SignalingService/{name}"
+    for name in ("Stage", "Publish", "Play", "PatchSession", "CloseSession")
+}
+"""RPCs whose message brings a token of its own; the one beside it opens nothing."""
+
+
+def well_formed(request: type[Message]) -> Message:
+    """A request between services that names no tenant, complete enough to be decided on."""
+    message = request()
+    known = {"name": "jobs/job-1", "worker": "w1", "claim": 1, "outcome": 1, "ok": True}
+    for field, value in known.items():
+        if field in request.DESCRIPTOR.fields_by_name:
+            setattr(message, field, value)
+    if request is room.ReportNodeRequest:
+        message.node.name = "nodes/n1"  # type: ignore[attr-defined]
+    elif "node" in request.DESCRIPTOR.fields_by_name:
+        message.node = "nodes/n1"  # type: ignore[attr-defined]
+    if request is signaling.StageRequest:
+        message.message.join.token = "eve's"  # type: ignore[attr-defined]
+    return message
+
+
 # The methods ------------------------------------------------------------------------------------
 
 
@@ -281,6 +304,19 @@ async def test_no_service_is_talked_into_acting_for_another_tenant(
     call = method.call(deployment.channels[method.service], passed_on, about_acme(method.request))
 
     assert await code(call) == "PERMISSION_DENIED"
+
+
+@each([m for m in INTERNAL if about_acme(m.request) is None])
+async def test_what_a_service_does_on_its_own_it_does_not_for_a_caller(
+    deployment: Deployment, people: People, method: Method
+) -> None:
+    passed_on = people.other.through(people.gateway)
+    request = well_formed(method.request)
+
+    call = method.call(deployment.channels[method.service], passed_on, request)
+
+    refused = {"UNAUTHENTICATED"} if method.short in OWN_TOKEN else {"PERMISSION_DENIED"}
+    assert await code(call) in refused
 
 
 @each([m for m in OUTSIDE if m.short not in OWN])

@@ -116,7 +116,8 @@ class SignalingServicer(signaling_pb2_grpc.SignalingServiceServicer):
     async def GetNodeStats(
         self, request: signaling_pb2.GetNodeStatsRequest, context: Context
     ) -> signaling_pb2.GetNodeStatsResponse:
-        """Counters of the media core."""
+        """Counters of the media core, of all tenants' events. Refusals: PERMISSION_DENIED."""
+        current_principal().require_alone()
         return convert.stats_to_proto(self._node.name, self._media.sfu.stats(), request.event_key)
 
 

@@ -2,6 +2,7 @@
 
 from odeon.transcoder.v1 import transcoder_pb2, transcoder_pb2_grpc
 from odeon_runtime.grpc_server import Context
+from odeon_runtime.principal import current_principal
 
 from odeon_transcoder.pipeline.probe import Capability
 from odeon_transcoder.usecases.job import JobRun
@@ -29,7 +30,8 @@ class TranscoderServicer(transcoder_pb2_grpc.TranscoderServiceServicer):
     async def GetStatus(
         self, request: transcoder_pb2.GetStatusRequest, context: Context
     ) -> transcoder_pb2.GetStatusResponse:
-        """Slots, encoder and running jobs."""
+        """Slots, encoder and running jobs, of all tenants. Refusals: PERMISSION_DENIED."""
+        current_principal().require_alone()
         return transcoder_pb2.GetStatusResponse(
             worker=self._worker,
             slots_total=self._supervisor.slots,
@@ -47,7 +49,8 @@ class TranscoderServicer(transcoder_pb2_grpc.TranscoderServiceServicer):
     async def Drain(
         self, request: transcoder_pb2.DrainRequest, context: Context
     ) -> transcoder_pb2.DrainResponse:
-        """Take no new work from now on; running jobs go on."""
+        """Take no new work from now on; running jobs go on. Refusals: PERMISSION_DENIED."""
+        current_principal().require_alone()
         self._supervisor.drain()
         return transcoder_pb2.DrainResponse()
 
