@@ -149,7 +149,8 @@ async def deployed(home: Path) -> AsyncIterator[Deployment]:
             channel = grpc.aio.insecure_channel(started["grpc"])
             channels[service.name] = await stack.enter_async_context(channel)
         stub = auth_pb2_grpc.AuthServiceStub(channels["auth"])
-        yield Deployment(channels, AuthApi(addresses["auth"], stub, OPERATOR_KEY, SECRET))
+        api = AuthApi(addresses["auth"], stub, OPERATOR_KEY, SECRET)
+        yield Deployment(channels, api, addresses)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -85,10 +85,11 @@ class AuthApi:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Several services, running; channels by service name."""
+    """Several services, running; channels and gRPC addresses by service name."""
 
     channels: Mapping[str, grpc.aio.Channel]
     auth: AuthApi
+    addresses: Mapping[str, str]
 
 
 async def refusal(call: Awaitable[object]) -> tuple[str, str]:
