@@ -104,6 +104,36 @@ async def test_only_services_may_put_parts(recorder: Running, owner: Owner) -> N
     assert (await owner.put("v720", 1, 0)).status_code == 201
 
 
+async def test_of_all_services_the_transcoder_alone_puts_parts(
+    recorder: Running, owner: Owner
+) -> None:
+    for service in ("gateway", "signaling", "transcoder-2"):
+        token = {"Authorization": f"Bearer {recorder.issuer.service_token(service)}"}
+        answer = await owner.put("v720", 1, 0, headers=token)
+        assert reason(answer) == (403, "PERMISSION_DENIED"), service
+    assert (await owner.put("v720", 1, 0)).status_code == 201
+
+
+async def test_a_part_is_measured_by_the_target_that_playlists_announce(owner: Owner) -> None:
+    # PART-TARGET is the audio track's 0.342 s: 0.287 s is 86 % of the video's own 0.334 s only.
+    short = await owner.put("v720", 1, 0, duration_s=0.287)
+    long_enough = await owner.put("v720", 1, 0, duration_s=0.291)
+
+    assert reason(short) == (400, "PART_INVALID")
+    assert long_enough.status_code == 201
+
+
+async def test_a_track_whose_parts_could_never_be_long_enough_is_refused(recorder: Running) -> None:
+    owner = recorder.owner(event="short-parts")
+    hasty = video()
+    hasty.part_target_s = 0.2
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await owner.acquire([hasty, audio()])
+    await owner.acquire([hasty])
+
+    assert info_of(refused.value).reason == "TRACKS_MISMATCH"
+
+
 async def test_a_part_before_its_init_section_is_refused(recorder: Running) -> None:
     owner = recorder.owner()
     await owner.acquire([video()], init=False)

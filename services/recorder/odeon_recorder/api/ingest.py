@@ -17,6 +17,8 @@ from odeon_recorder.domain.timeline import Offer
 from odeon_recorder.ports import Key
 from odeon_recorder.usecases.recorder import Recorder
 
+WRITER = "transcoder"
+"""The one service that writes media; another one's leaked token cannot."""
 _PLACE = re.compile(r"/ingest/([^/]+)/([^/]+)/([^/]+)/(?:(init)|([0-9]{1,9})/([0-9]{1,4}))")
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -61,6 +63,8 @@ class Ingest:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("parts need a service token")
         principal = self._verifier.verify(token, Audience.SERVICE)
+        if principal.service != WRITER:
+            raise PermissionDenied(f"only {WRITER} writes parts")
         if principal.tenant is not None and principal.tenant != key.tenant:
             raise PermissionDenied("a token of another tenant")
 

@@ -33,7 +33,7 @@ from odeon_recorder.domain.refusals import (
     TracksMissing,
     TrackUnknown,
 )
-from odeon_recorder.domain.track import Track
+from odeon_recorder.domain.track import MIN_PART_SHARE, Track
 
 SILENCE_S = 1.0
 """An owner that gave no sign of life for this long may be replaced."""
@@ -249,6 +249,9 @@ class Timeline:
             raise TracksMismatch("name each track once")
         if len({spec.segment_target_s for spec in tracks}) != 1:
             raise TracksMismatch("all tracks share one segment target")
+        announced_ns = self.part_target_ns or max(spec.part_target_ns for spec in tracks)
+        if min(spec.part_target_ns for spec in tracks) < MIN_PART_SHARE * announced_ns:
+            raise TracksMismatch(f"no part target may be below 85 % of {announced_ns} ns")
         if not self.tracks:
             return
         if tracks[0].segment_target_s != self.segment_target_s:
@@ -268,6 +271,7 @@ class Timeline:
             part=offer.part,
             independent=independent,
             last=offer.last,
+            announced_ns=self.part_target_ns,
         )
         return PartStored(
             track=offer.track,

@@ -122,8 +122,17 @@ class Track:
             expected_part=str(due_part),
         )
 
-    def require_fit(self, *, duration_ns: int, part: int, independent: bool, last: bool) -> None:
+    def require_fit(
+        self, *, duration_ns: int, part: int, independent: bool, last: bool, announced_ns: int
+    ) -> None:
         """Refuse a part that would break what the playlist promises (RFC 8216bis 4.4.3.1, 4.4.4.9).
+
+        Args:
+            duration_ns: of the part.
+            part: its index in its segment.
+            independent: whether a player can start at it.
+            last: whether it closes its segment.
+            announced_ns: PART-TARGET of all playlists, at least this track's own.
 
         Raises:
             PartInvalid: too long, too short, or a segment that nobody can start at.
@@ -131,8 +140,10 @@ class Track:
         target = self.spec.part_target_ns
         if not 0 < duration_ns <= target:
             raise PartInvalid(f"a part lasts more than 0 and at most {target} ns")
-        if duration_ns < MIN_PART_SHARE * target and not last:
-            raise PartInvalid(f"only a segment's last part may be shorter than 85 % of {target} ns")
+        if duration_ns < MIN_PART_SHARE * announced_ns and not last:
+            raise PartInvalid(
+                f"only a segment's last part may be shorter than 85 % of {announced_ns} ns"
+            )
         if part == 0 and not independent:
             raise PartInvalid("a segment's first part must be independent")
         total = duration_ns + (self.open.duration_ns if self.open else 0)
