@@ -136,6 +136,7 @@ async def _edge(folder: Path, issuer: Issuer, origin: int, nats: str) -> AsyncIt
         "ODEON_EDGE_ORIGIN": f"http://127.0.0.1:{origin}",
         "ODEON_EDGE_JWKS": str(folder / "jwks.json"),
         "ODEON_EDGE_LISTEN": f"127.0.0.1:{public}",
+        "ODEON_EDGE_DRAIN_NOTICE_S": "0",
         "ODEON_EDGE_NATS": nats,
     }
     async with running([edge_program()], log=folder / "edge.log", env=env):

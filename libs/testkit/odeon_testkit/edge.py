@@ -144,7 +144,8 @@ async def running_edge(**settings: str) -> AsyncIterator[Edge]:
 
     A setting whose name starts with ODEON_ is taken as it is.
     """
-    chosen = {"LISTEN": "127.0.0.1:0", "ADMIN_LISTEN": "127.0.0.1:0", **settings}
+    quick = {"LISTEN": "127.0.0.1:0", "ADMIN_LISTEN": "127.0.0.1:0", "DRAIN_NOTICE_S": "0"}
+    chosen = {**quick, **settings}
     named = {k if k.startswith("ODEON_") else f"ODEON_EDGE_{k}": v for k, v in chosen.items()}
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ODEON_")}
     process = await asyncio.create_subprocess_exec(

@@ -123,6 +123,7 @@ async def _ours(folder: Path, key: ECKey, origin: int) -> AsyncIterator[Target]:
         "ODEON_EDGE_ORIGIN": f"http://127.0.0.1:{origin}",
         "ODEON_EDGE_JWKS": str(jwks),
         "ODEON_EDGE_LISTEN": f"127.0.0.1:{port}",
+        "ODEON_EDGE_DRAIN_NOTICE_S": "0",
         "ODEON_EDGE_TLS_CERT": str(folder / "tls.pem"),
         "ODEON_EDGE_TLS_KEY": str(folder / "tls.pem"),
         "ODEON_EDGE_VIEWER_RATE": "10000000",

@@ -60,7 +60,7 @@ knobs! {
     "ODEON_EDGE_WRITE_TIMEOUT_S" = "30" "Seconds a write may make no progress (slow readers)."
     "ODEON_EDGE_VIEWER_WINDOW_S" = "10" "A session counts as a viewer this long after its last request."
     "ODEON_EDGE_REPORT_MS" = "1000" "Milliseconds between load reports."
-    "ODEON_EDGE_DRAIN_NOTICE_S" = "0" "Seconds of serving on, not ready, before connections are closed; in a cluster 15, three steering TTLs."
+    "ODEON_EDGE_DRAIN_NOTICE_S" = "15" "Seconds of serving on, not ready, before connections are closed; three steering TTLs. SIGINT waives it."
     "ODEON_EDGE_DRAIN_LIMIT_S" = "10" "Seconds after that until the process ends whatever happens."
     "ODEON_EDGE_ACCESS_LOG" = "0" "Fraction of requests logged, 0 to 1; never their tokens."
     "ODEON_EDGE_THREADS" = "0" "Worker threads; 0 is one per core."
@@ -432,6 +432,13 @@ mod tests {
             settings.origin_limits.head_timeout > Duration::from_secs(6),
             "blocking reloads take six"
         );
+    }
+
+    #[test]
+    fn players_hear_of_a_drain_before_it_closes_anything() {
+        // The gateway's steering manifests are kept for five seconds (its domain/steering.py).
+        let steering_ttl = Duration::from_secs(5);
+        assert!(read(&[]).unwrap().drain_notice >= 3 * steering_ttl);
     }
 
     #[test]
