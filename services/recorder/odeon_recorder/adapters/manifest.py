@@ -13,7 +13,7 @@ from odeon_recorder.adapters import journal
 from odeon_recorder.domain.gaps import gaps_of
 from odeon_recorder.domain.records import GapReason, InitStored, Segment
 from odeon_recorder.domain.snapshot import Snapshot, TrackState
-from odeon_recorder.domain.timeline import Epoch, Timeline
+from odeon_recorder.domain.timeline import Anchor, Epoch, Timeline
 
 VERSION = 1
 CHAPTER_SEGMENTS = 256
@@ -35,7 +35,11 @@ def head_to_json(snapshot: Snapshot) -> dict[str, Any]:
         "part_target_ns": snapshot.part_target_ns,
         "granted": sorted(snapshot.granted),
         "epochs": [
-            [e.number, e.owner, e.first_msn, e.start_ns, e.wall_ms] for e in snapshot.epochs
+            [
+                *(e.number, e.owner, e.first_msn, e.start_ns),
+                [[anchor.msn, anchor.at_ns, anchor.wall_ms] for anchor in e.anchors],
+            ]
+            for e in snapshot.epochs
         ],
         "tracks": {
             name: {
@@ -60,7 +64,10 @@ def snapshot_from_json(head: Mapping[str, Any], segments: Iterable[Located]) -> 
     return Snapshot(
         tenant=head["tenant"],
         event=head["event"],
-        epochs=tuple(Epoch(*fields) for fields in head["epochs"]),
+        epochs=tuple(
+            Epoch(number, owner, first_msn, start_ns, tuple(Anchor(*anchor) for anchor in anchors))
+            for number, owner, first_msn, start_ns, anchors in head["epochs"]
+        ),
         granted=frozenset(head["granted"]),
         origin_ms=head["origin_ms"],
         ended_ms=head["ended_ms"],

@@ -119,8 +119,8 @@ class InitStored:
 class PartStored:
     """A part was appended. `offset` is its place in the segment's bytes.
 
-    `wall_ms` is the wall clock of the part's end: its last frame's capture where the owner
-    says so, its arrival otherwise. `last` closes the segment.
+    `wall_ms` is the wall clock of the part's end: when that was captured where the owner says
+    so (`captured`), its arrival otherwise. `last` closes the segment.
     """
 
     track: str
@@ -134,6 +134,7 @@ class PartStored:
     last: bool
     digest: bytes
     wall_ms: int
+    captured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

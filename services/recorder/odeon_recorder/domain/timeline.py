@@ -5,6 +5,7 @@ facts that would follow. `apply` adds a fact that is durable by now. So the log 
 replaying it gives the same timeline, to the byte.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,24 +46,43 @@ LATEST_MS = 300_000
 AHEAD_MS = 5_000
 """Capture times outside of five minutes ago to five seconds ahead are not believed: program dates
 are kept for ever, and one absurd date would make a playlist that nobody can play."""
+DATE_TOLERANCE_MS = 100
+"""Program dates follow capture times when they are off by this much, some frames: clocks drift
+apart by that in half an hour, and an encoder that falls behind moves its sources by more."""
 FRAME_NS = 70_000_000
 """One frame at 15 fps: renditions never end at the very same nanosecond."""
 
 
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """From segment `msn` on, the moment `at_ns` of the event's clock was at `wall_ms`."""
+
+    msn: int
+    at_ns: int
+    wall_ms: int
+
+    def date_ms(self, at_ns: int) -> int:
+        """Wall clock of another moment."""
+        return self.wall_ms + (at_ns - self.at_ns + 500_000) // 1_000_000
+
+
 @dataclass(slots=True)
 class Epoch:
-    """A time of one owner. `wall_ms` is the wall clock at `start_ns`, known from its first part."""
+    """A time of one owner. The first anchor comes with its first part."""
 
     number: int
     owner: str
     first_msn: int
     start_ns: int
-    wall_ms: int | None = None
+    anchors: tuple[Anchor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A part that wants in. `capture_ms` is None where the owner does not say."""
+    """A part that wants in.
+
+    `capture_ms` is when its end was captured, None where the owner does not say.
+    """
 
     track: str
     epoch: int
@@ -116,11 +136,12 @@ class Timeline:
         except KeyError:
             raise TrackUnknown(f"no track {name}", track=name) from None
 
-    def wall_ms(self, epoch: int, at_ns: int) -> int:
-        """Wall clock of a moment of an epoch."""
+    def wall_ms(self, epoch: int, msn: int, at_ns: int) -> int:
+        """Wall clock of a moment of an epoch's segment: when it was captured."""
         found = self.epochs[epoch - 1]
-        base = found.wall_ms if found.wall_ms is not None else self.origin_ms
-        return base + (at_ns - found.start_ns + 500_000) // 1_000_000
+        number = bisect_right(found.anchors, msn, key=lambda anchor: anchor.msn)
+        unknown = Anchor(found.first_msn, found.start_ns, self.origin_ms)
+        return (found.anchors[number - 1] if number else unknown).date_ms(at_ns)
 
     # Decisions
 
@@ -266,6 +287,7 @@ class Timeline:
     def _fitting(self, track: Track, offer: Offer, now_ms: int) -> PartStored:
         # A video's first part must be a keyframe; every audio part can be started at.
         independent = offer.independent or track.spec.kind is Kind.AUDIO
+        captured_ms = _believed(offer.capture_ms, now_ms)
         track.require_fit(
             duration_ns=offer.duration_ns,
             part=offer.part,
@@ -284,7 +306,8 @@ class Timeline:
             independent=independent,
             last=offer.last,
             digest=offer.digest,
-            wall_ms=_wall_ms(offer.capture_ms, now_ms),
+            wall_ms=now_ms if captured_ms is None else captured_ms,
+            captured=captured_ms is not None,
         )
 
     def _comes_back(self, track: Track, offer: Offer) -> bool:
@@ -345,9 +368,27 @@ class Timeline:
         epoch = self.epochs[-1]
         track = self.tracks[fact.track]
         track.add(fact, not_before_ns=self._due_start(track, fact))
-        if epoch.wall_ms is None:
+        if not epoch.anchors:
             since_start_ms = (track.end_ns - epoch.start_ns + 500_000) // 1_000_000
-            epoch.wall_ms = max(fact.wall_ms - since_start_ms, self._wall_floor())
+            wall_ms = max(fact.wall_ms - since_start_ms, self._wall_floor())
+            epoch.anchors = (Anchor(epoch.first_msn, epoch.start_ns, wall_ms),)
+        elif fact.captured:
+            self._follow_capture(epoch, track.end_ns, fact.wall_ms)
+
+    def _follow_capture(self, epoch: Epoch, at_ns: int, wall_ms: int) -> None:
+        """Date what comes by the newest capture time that is known.
+
+        It counts from the next segment on, whose date nobody has seen yet. A date steps back by
+        half a segment at most, so that dates always grow; what is left goes with the next ones.
+        """
+        if at_ns < epoch.anchors[-1].at_ns:
+            return  # A slower rendition tells what is known already.
+        if abs(wall_ms - epoch.anchors[-1].date_ms(at_ns)) < DATE_TOLERANCE_MS:
+            return
+        msn = 1 + max(track.last_msn for track in self.tracks.values())
+        seen = tuple(anchor for anchor in epoch.anchors if anchor.msn < msn)
+        least_ms = seen[-1].date_ms(at_ns) - self.segment_target_s * 500
+        epoch.anchors = (*seen, Anchor(msn, at_ns, max(wall_ms, least_ms)))
 
     def _due_start(self, track: Track, fact: PartStored) -> int:
         # After a hole a track goes on where the others have this segment; a frame's difference
@@ -360,8 +401,7 @@ class Timeline:
     def _wall_floor(self) -> int:
         # Program dates never go back, whatever the clocks of two owners say.
         start = self.epochs[-1].start_ns
-        known = [e for e in self.epochs if e.wall_ms is not None]
-        return max((self.wall_ms(e.number, start) for e in known), default=0)
+        return max((e.anchors[-1].date_ms(start) for e in self.epochs if e.anchors), default=0)
 
     def _fill(self, track: Track, through: int, reason: GapReason) -> None:
         if track.next_msn <= through:
@@ -375,8 +415,8 @@ class Timeline:
         return max(have, key=lambda segment: (segment.gap is None, segment.end_ns))
 
 
-def _wall_ms(capture_ms: int | None, now_ms: int) -> int:
-    """When a part's last frame was captured; its arrival where the owner's clock is off."""
+def _believed(capture_ms: int | None, now_ms: int) -> int | None:
+    """When a part's end was captured; None where the owner's clock is off."""
     if capture_ms is None or not -LATEST_MS <= capture_ms - now_ms <= AHEAD_MS:
-        return now_ms
+        return None
     return capture_ms
