@@ -343,8 +343,11 @@ class AudioEncoder:
         first = (self._next + 1) * AAC_FRAME_SAMPLES
         return first, first + AAC_FRAME_SAMPLES
 
-    def push(self, samples: Samples, capture_s: float | None) -> None:
-        """Encode the next 1024 samples of shape (2, 1024)."""
+    def push(self, samples: Samples, origin_s: float | None) -> None:
+        """Encode the next 1024 samples of shape (2, 1024).
+
+        `origin_s` is when the epoch's first moment was captured, in unix seconds, when known.
+        """
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples, np.float32), format="fltp", layout="stereo"
         )
@@ -352,17 +355,18 @@ class AudioEncoder:
         frame.pts = (self._next + 1) * AAC_FRAME_SAMPLES
         frame.time_base = Fraction(1, AUDIO_RATE)
         self._next += 1
-        self._package(frame, capture_s)
+        self._packager.origin_s = origin_s
+        self._package(frame)
 
     def close(self) -> None:
         """Package what the encoder still holds and end the last part after it."""
         if self._next:
-            self._package(None, None)
+            self._package(None)
         self._packager.finish(self._packaged)
 
-    def _package(self, frame: av.AudioFrame | None, capture_s: float | None) -> None:
+    def _package(self, frame: av.AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):
             assert packet.pts is not None
             index = packet.pts // AAC_FRAME_SAMPLES
-            self._packager.add(index, packet, capture_s)
+            self._packager.add(index, packet)
             self._packaged = index + 1

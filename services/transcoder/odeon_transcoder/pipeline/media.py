@@ -117,8 +117,8 @@ class Picture:
 
     slot: int
     frame: av.VideoFrame
-    capture_s: float | None
-    """Unix seconds of the sender, when known."""
+    capture_s: float
+    """Unix seconds on this machine's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,8 @@ class Part:
     independent: bool
     last: bool
     capture_s: float | None
-    """Capture time of its last frame, unix seconds."""
+    """Unix seconds when its last picture was captured; None when it only repeats others."""
+    ends_s: float | None
+    """Unix seconds at which its end was captured, as far as the track goes on at its pace."""
     ready_s: float
     """Monotonic time at which it was complete."""

@@ -112,6 +112,8 @@ class Outputs:
         self._events = UploadEvents(self._acknowledged, on_lost, on_unauthorised)
         self._uploaders: list[TrackUploader] = []
         self._next_slot = 0
+        self.origin_s: float | None = None
+        """Unix seconds at which the epoch's first moment was captured, by the last picture."""
         self.video = [self._video(rung, stream) for rung, stream in encoders.video]
         self.audio = self._audio(encoders.audio)
 
@@ -120,6 +122,8 @@ class Outputs:
     ) -> None:
         """Give the picture of a slot to every running rung; None leaves the slot out."""
         self._next_slot = slot + 1
+        if capture_s is not None:
+            self.origin_s = capture_s - slot / self.ladder.frame_rate
         for encoder in self.video:
             encoder.push(slot, frame, capture_s, due_s)
 

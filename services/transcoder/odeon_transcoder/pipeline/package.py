@@ -98,6 +98,8 @@ class Packager:
         self._packets: list[av.Packet[Any]] = []
         self._first_index = 0
         self._capture_s: float | None = None
+        self.origin_s: float | None = None
+        """Unix seconds at which frame 0 was captured, by the last picture that is known of."""
         self._fragments = 0
         self._init: bytes | None = None
         self._waits_for_segment = False
@@ -117,7 +119,9 @@ class Packager:
         packet.duration = self._frame_ticks
         packet.time_base = self._time_base
         self._packets.append(packet)
-        self._capture_s = capture_s if capture_s is not None else self._capture_s
+        if capture_s is not None:
+            self._capture_s = capture_s
+            self.origin_s = capture_s - self._at_ns(index) / 1e9
         if cut.ends_part:
             self._finish_part(index + 1, last=cut.ends_segment)
 
@@ -162,9 +166,14 @@ class Packager:
                 independent=bool(packets[0].is_keyframe),
                 last=last,
                 capture_s=self._capture_s,
+                ends_s=self._ends_s(end_index),
                 ready_s=time.monotonic(),
             )
         )
+        self._capture_s = None
+
+    def _ends_s(self, end_index: int) -> float | None:
+        return None if self.origin_s is None else self.origin_s + self._at_ns(end_index) / 1e9
 
     def _at_ns(self, index: int) -> int:
         """Start of a frame; parts are rounded at their ends, so that their sum stays exact."""

@@ -345,9 +345,13 @@ class Programme:
     def _picture(
         self, slot: int, boxes: tuple[Box, ...], canvas: Size, now: float
     ) -> tuple[av.VideoFrame, float | None]:
-        """Compose a slot; the capture time is the oldest of its fresh pictures."""
+        """Compose a slot; captured when its main picture was, None when that is repeated.
+
+        What is drawn here, a slate or a name, is captured when it is due.
+        """
         pictures: dict[str, av.VideoFrame] = {}
-        capture_s: float | None = None
+        due_s = (self._clock.zero_s or now) + self._clock.slot_time(slot)
+        capture_s: float | None = time.time() - time.monotonic() + due_s
         shown = {box.seat.key: index for index, box in enumerate(boxes)}
         for video in self._floor.video_tracks():
             picture, owed = video.take(slot)
@@ -362,7 +366,7 @@ class Programme:
                 self._counters.repeated += owed
         self._slate = not boxes
         if not boxes:
-            return self._compositor.slate(canvas), None
+            return self._compositor.slate(canvas), capture_s
         return self._compositor.compose(canvas, boxes, pictures), capture_s
 
     def _look_after(
@@ -402,7 +406,7 @@ class Programme:
             tracks = self._floor.audio_tracks()
             voices = [track.read(first, last - first) for track in tracks]
             try:
-                encoder.push(mix(voices, last - first), None)
+                encoder.push(mix(voices, last - first), outputs.origin_s)
             except (av.FFmpegError, AssertionError):
                 _log.exception("audio_encoder_failed")
                 end.set("BROKEN")

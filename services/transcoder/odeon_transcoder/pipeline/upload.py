@@ -105,8 +105,8 @@ class TrackUploader:
             "Odeon-Independent": "?1" if part.independent else "?0",
             "Odeon-Last": "?1" if part.last else "?0",
         }
-        if part.capture_s is not None:
-            headers["Odeon-Capture"] = str(round(part.capture_s * 1000))
+        if part.ends_s is not None:
+            headers["Odeon-Capture"] = str(round(part.ends_s * 1000))
         self._put(_Item(f"{part.msn}/{part.part}", part.data, headers, part))
 
     def close(self, timeout_s: float = 5.0) -> bool:

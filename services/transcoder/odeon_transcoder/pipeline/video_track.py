@@ -12,6 +12,7 @@ from fractions import Fraction
 import av
 from av.codec.hwaccel import HWAccel
 
+from odeon_transcoder.domain.capture import CaptureClock
 from odeon_transcoder.domain.ladder import Size
 from odeon_transcoder.domain.timeline_clock import JUMP_S, ProgrammeClock, Slotter
 from odeon_transcoder.pipeline.colour import Normaliser
@@ -89,6 +90,7 @@ class VideoTrack:
         self._codec: str | None = None
         self._decoder: av.VideoCodecContext | None = None
         self._normaliser = Normaliser()
+        self._capture_clock = CaptureClock()
         self._in_decoder: dict[int, EncodedFrame] = {}
         self._thread = threading.Thread(target=self._run, name=f"decode-{track_id}", daemon=True)
         self._thread.start()
@@ -263,10 +265,15 @@ class VideoTrack:
         self._person.observe_slack(
             self.track_id, now, self._programme.deadline(self._programme.slot_time(slot)) - now
         )
-        capture_s = frame.capture_time_us / 1e6 if frame.capture_time_us is not None else None
+        capture_s = self._captured_s(frame)
         with self._lock:
             self._queue(Picture(slot, picture, capture_s))
         self._changed()
+
+    def _captured_s(self, frame: EncodedFrame) -> float:
+        said_s = frame.capture_time_us / 1e6 if frame.capture_time_us is not None else None
+        since_arrival_s = time.monotonic() - frame.received_ns / 1e9
+        return self._capture_clock.captured_s(said_s, time.time() - since_arrival_s)
 
     def _queue(self, picture: Picture) -> None:
         if self._newest_slot is not None and picture.slot > self._newest_slot:

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,23 @@ async def test_an_offered_job_becomes_a_recording_in_sync_with_no_frame_missing(
     assert [b - a for a, b in pairwise(counters)] == [1] * 89
     errors = lip_sync_errors(flashes, _beeps(audio))
     assert len(errors) >= 4 and max(map(abs, errors)) < 0.06
+
+
+async def test_program_dates_are_the_capture_times_of_what_is_shown(
+    deployment: "Deployment",
+) -> None:
+    await deployment.start_transcoder()
+    await deployment.publish(rate=15)
+    await deployment.offer()
+
+    await deployment.parts("v360", 18)
+
+    for track in ("v360", "a128"):
+        dates = _dates(await _playlist(deployment, track))[:3]
+        for number, date_ms in enumerate(dates[:2]):
+            data = await _segments(deployment, "v360", [number])
+            assert abs(date_ms - _first_capture_ms(data)) < 60, (track, number)
+        assert [b - a for a, b in pairwise(dates)] == pytest.approx([2000, 2000], abs=25)
 
 
 async def test_a_killed_process_is_replaced_by_the_warm_spare_on_the_same_timeline(
@@ -327,6 +345,20 @@ async def _playlist(deployment: "Deployment", track: str) -> str:
 def _numbers(playlist: str) -> list[int]:
     """Media sequence numbers of the closed segments, by their addresses."""
     return [int(n) for n in re.findall(r"^s(\d+)\.m4s$", playlist, re.MULTILINE)]
+
+
+def _dates(playlist: str) -> list[float]:
+    """Program dates in unix milliseconds."""
+    found = re.findall(r"PROGRAM-DATE-TIME:(.*)Z", playlist)
+    return [datetime.fromisoformat(date + "+00:00").timestamp() * 1000 for date in found]
+
+
+def _first_capture_ms(data: bytes) -> int:
+    """The clock that the publisher drew into the first picture."""
+    with av.open(io.BytesIO(data), "r") as container:
+        card = read_luma(next(container.decode(video=0)).to_ndarray(format="gray").astype(np.uint8))
+    assert card is not None
+    return card.unix_ms
 
 
 async def _segments(deployment: "Deployment", track: str, numbers: "range | list[int]") -> bytes:

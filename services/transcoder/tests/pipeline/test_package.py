@@ -65,7 +65,8 @@ def _video(
         key = cuts.at(n).starts_segment
         frame.pict_type = PictureType.I if key else PictureType.NONE
         (packet,) = stream.encode(frame)
-        packager.add(n, packet, capture_s=float(n))
+        # Every second picture repeats the one before: nothing new was captured.
+        packager.add(n, packet, capture_s=None if n % 2 else 1000 + n / rate)
     packager.finish(frames)
     return track
 
@@ -160,6 +161,14 @@ def test_a_frame_left_out_makes_the_one_before_it_longer(tmp_path: Path) -> None
     assert len(packets) == 26
     steps = [float(b["pts_time"]) - float(a["pts_time"]) for a, b in pairwise(packets)]
     assert steps[3] == pytest.approx(2 / 15, abs=1e-4)
+
+
+def test_a_part_tells_when_its_end_was_captured_though_its_last_pictures_are_repeated() -> None:
+    track = _video(15, 33)
+
+    ends = np.cumsum([part.duration_ns for part in track.parts]) / 1e9
+    assert [part.ends_s for part in track.parts] == pytest.approx([1000 + end for end in ends])
+    assert track.parts[0].capture_s == pytest.approx(1000 + 4 / 15)
 
 
 def test_audio_is_gapless_and_its_segments_end_just_past_the_videos(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import av
 import pytest
@@ -16,7 +16,7 @@ from odeon_transcoder.domain.layout import LayoutKind
 from odeon_transcoder.pipeline.encode import EncoderChoice
 from odeon_transcoder.pipeline.outputs import Encoders
 
-from .conftest import MakeRig, camera, counters, microphone, stream
+from .conftest import MakeRig, Rig, camera, counters, microphone, stream
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp8", "vp9", "av1"])
@@ -216,6 +216,63 @@ def test_a_larger_source_gets_a_larger_ladder_in_a_new_epoch(make_rig: MakeRig) 
     assert [spec.track for spec in rig.specs] == ["v360", "v240", "a128"]
     assert len(rig.grants) == 2
     assert rig.intake.parts["v240"][-1].msn >= rig.grants[1].next_msn
+
+
+def test_every_part_tells_the_capture_time_of_what_it_shows(make_rig: MakeRig) -> None:
+    rig = make_rig(CardFeed(stream(15)))
+
+    rig.parts("v360", 12)
+    rig.stop()
+
+    burnt_in = next(p.card.unix_ms for p in rig.shown("v360") if p.card is not None)
+    for track in ("v360", "v240", "a128"):
+        # Sound may be complete before any picture has come.
+        origins = told(rig, track)[1:]
+        assert len(origins) >= 10, track
+        assert origins == pytest.approx([burnt_in] * len(origins), abs=20), track
+
+
+def test_a_source_that_falls_behind_is_told_by_its_capture_and_not_by_its_arrival(
+    make_rig: MakeRig,
+) -> None:
+    feed = CardFeed(stream(15), delay_s=lambda frame: 1.5 if frame.media_s > 2 else 0.0)
+    rig = make_rig(feed)
+
+    rig.parts("v360", 30)
+    rig.stop()
+
+    pictures = [p for p in rig.shown("v360") if p.card is not None]
+    last, part = pictures[-1], rig.intake.parts["v360"][-1]
+    assert last.card is not None and part.capture_ms is not None
+    behind_ms = (last.time_s - pictures[0].time_s) * 1000 - (
+        last.card.unix_ms - pictures[0].card.unix_ms  # type: ignore[union-attr]
+    )
+    assert behind_ms > 500, "the programme has moved the source"
+    assert part.capture_ms == pytest.approx(last.card.unix_ms + 1000 / 15, abs=20)
+
+
+def test_a_sender_whose_clock_is_wrong_is_dated_by_ours(make_rig: MakeRig) -> None:
+    def slow_clock(frame: CardFrame) -> CardFrame:
+        captured = frame.capture_time_us
+        return replace(frame, capture_time_us=captured - 20_000_000 if captured else None)
+
+    rig = make_rig(CardFeed(stream(15), fate=slow_clock))
+
+    rig.parts("v360", 6)
+    rig.stop()
+
+    burnt_in = next(p.card.unix_ms for p in rig.shown("v360") if p.card is not None)
+    assert told(rig, "v360")[-1] == pytest.approx(burnt_in, abs=150)
+
+
+def told(rig: Rig, track: str) -> list[float]:
+    """By each part, in unix milliseconds: when the first moment of the epoch was captured."""
+    ends = accumulate(part.duration_s * 1000 for part in rig.intake.parts[track])
+    return [
+        part.capture_ms - end
+        for part, end in zip(rig.intake.parts[track], ends, strict=True)
+        if part.capture_ms is not None
+    ]
 
 
 def test_a_successor_keeps_the_ladder_of_its_predecessor_though_it_would_choose_another(
