@@ -73,7 +73,7 @@ def run(
     tick_s: float,
 ) -> Result:
     """Let a scaler work through a trace."""
-    world = World(conditions)
+    world = World(conditions, reports=scaler.reads_reports)
     for index in range(pool.least):
         world.create(index, trace.start - timedelta(seconds=2 * conditions.cold_start_s))
     samples = []

@@ -41,6 +41,8 @@ class Scaler(Protocol):
     """Something that scales a world."""
 
     name: str
+    reads_reports: bool
+    """Whether it looks at single pods; models that do not are simulated without their reports."""
 
     def act(self, world: World, now: datetime, second: float) -> int:
         """Look at the world, change it, and return the wanted number of pods."""
@@ -51,6 +53,7 @@ class Brain:
     """The operator: every decision is the one that the controller would make."""
 
     name = "odeon"
+    reads_reports = True
 
     def __init__(
         self, pool: Pool, policy: Policy, trace: Trace, bookings: Sequence[Booking]
@@ -121,6 +124,7 @@ class HpaModel:
     """
 
     name = "hpa"
+    reads_reports = False
     _BEHAVIOR = Behavior(
         scale_out=Direction(rates=(Rate(Count(4), _HPA_SYNC), Rate(Percent(100), _HPA_SYNC))),
         scale_in=Direction(window=timedelta(seconds=300), rates=(Rate(Percent(100), _HPA_SYNC),)),

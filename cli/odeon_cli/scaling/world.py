@@ -41,8 +41,9 @@ class Conditions:
 class World:
     """Pods, their sessions, and those who wait for one."""
 
-    def __init__(self, conditions: Conditions) -> None:
+    def __init__(self, conditions: Conditions, *, reports: bool) -> None:
         self.conditions = conditions
+        self._reports = reports
         self.pods: dict[str, Pod] = {}
         self.sessions: dict[str, int] = {}
         self.waiting = 0
@@ -83,14 +84,15 @@ class World:
             self.pods[uid] = life.drain_asked(pod, now) if drain else life.undrained(pod)
 
     def advance(self, now: datetime, load: int, elapsed_s: float) -> None:
-        """Let time pass until the load is what the trace says; then every pod reports."""
+        """Let time pass until the load is what the trace says; then pods report, if that is read."""
         self._acknowledge(now)
         self._become_ready(now)
         self._end_sessions(load, elapsed_s)
         self.waiting = max(0, load - sum(self.sessions.values()))
         self._hand_over()
         self._admit()
-        self._report(now)
+        if self._reports:
+            self._report(now)
 
     def _acknowledge(self, now: datetime) -> None:
         for uid, pod in self.pods.items():

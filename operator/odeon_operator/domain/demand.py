@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from math import fsum
 
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.reports import Metric, fresh
@@ -95,7 +96,8 @@ def measure(
             unknown, partial = unknown or not known_outside, partial or not known_outside
             value = Fraction(external.value) if external is not None else Fraction(0)
         else:
-            value = sum((p.report.load(target.metric) for p in serving if p.report), Fraction(0))
+            # fsum rounds once, whatever the order: more on one pod is never less in all.
+            value = Fraction(fsum(p.report.load(target.metric) for p in serving if p.report))
         units.append((target.metric, value))
     sure = Certainty.PARTIAL if partial else Certainty.KNOWN
     return Load(tuple(units), Certainty.UNKNOWN if unknown else sure, silent)

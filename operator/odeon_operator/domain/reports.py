@@ -6,7 +6,6 @@ Unknown is not zero and not infinity: it never lets a pod go and never asks for 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from fractions import Fraction
 from math import isfinite
 
 from odeon_runtime.errors import InvalidArgument
@@ -53,17 +52,17 @@ class Report:
         """Nothing is running and nothing is promised."""
         return self.sessions == 0 and self.reserved == 0
 
-    def load(self, metric: Metric) -> Fraction:
+    def load(self, metric: Metric) -> float:
         """Load in units of a metric; an external metric is not the pod's to know."""
         match metric:
             case Metric.ACTIVE_TRANSCODES:
-                return Fraction(self.slots)
+                return self.slots
             case Metric.VIEWERS:
-                return Fraction(self.viewers)
+                return self.viewers
             case Metric.EGRESS_MBPS:
-                return Fraction(self.egress_mbps)
+                return self.egress_mbps
             case Metric.EXTERNAL:
-                return Fraction(0)
+                return 0.0
 
 
 def fresh(at: datetime | None, *, now: datetime, stale_after: timedelta) -> bool:
