@@ -84,7 +84,7 @@ class World:
             self.pods[uid] = life.drain_asked(pod, now) if drain else life.undrained(pod)
 
     def advance(self, now: datetime, load: int, elapsed_s: float) -> None:
-        """Let time pass until the load is what the trace says; then pods report, if that is read."""
+        """Let time pass until the load is what the trace says; then pods report, if it is read."""
         self._acknowledge(now)
         self._become_ready(now)
         self._end_sessions(load, elapsed_s)
