@@ -3,6 +3,7 @@ import { Emitter } from "../emitter";
 import { LiveFollower } from "./follow";
 import { onFirstFrame } from "./frames";
 import { hlsSettings } from "./hls-settings";
+import { noteBufferedParts } from "./parts";
 
 /** One choice of the quality menu. */
 export interface Quality {
@@ -77,6 +78,7 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
       ...(positionS === undefined ? {} : { startPosition: positionS }),
     });
     this.#hls = hls;
+    noteBufferedParts(hls);
     hls.on(Events.MANIFEST_PARSED, () => this.emit("qualities", this.qualities));
     hls.on(Events.LEVELS_UPDATED, () => this.emit("qualities", this.qualities));
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => this.#onLevel(level));
