@@ -143,7 +143,6 @@ class StageServerMessage(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     PONG_FIELD_NUMBER: _builtins.int
     LAYER_CHANGED_FIELD_NUMBER: _builtins.int
-    TIMING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def joined(self) -> Global___StageJoined: ...
     @_builtins.property
@@ -170,8 +169,6 @@ class StageServerMessage(_message.Message):
     def layer_changed(self) -> Global___StageLayer:
         """Layer now sent for a subscription, or paused."""
 
-    @_builtins.property
-    def timing(self) -> Global___StageTiming: ...
     def __init__(
         self,
         *,
@@ -187,13 +184,12 @@ class StageServerMessage(_message.Message):
         error: Global___StageError | None = ...,
         pong: Global___StagePong | None = ...,
         layer_changed: Global___StageLayer | None = ...,
-        timing: Global___StageTiming | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "error", b"error", "joined", b"joined", "layer_changed", b"layer_changed", "message", b"message", "participant_left", b"participant_left", "participant_updated", b"participant_updated", "pong", b"pong", "publish_answer", b"publish_answer", "speakers", b"speakers", "subscribe_offer", b"subscribe_offer", "timing", b"timing", "track_published", b"track_published", "track_removed", b"track_removed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "error", b"error", "joined", b"joined", "layer_changed", b"layer_changed", "message", b"message", "participant_left", b"participant_left", "participant_updated", b"participant_updated", "pong", b"pong", "publish_answer", b"publish_answer", "speakers", b"speakers", "subscribe_offer", b"subscribe_offer", "track_published", b"track_published", "track_removed", b"track_removed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "error", b"error", "joined", b"joined", "layer_changed", b"layer_changed", "message", b"message", "participant_left", b"participant_left", "participant_updated", b"participant_updated", "pong", b"pong", "publish_answer", b"publish_answer", "speakers", b"speakers", "subscribe_offer", b"subscribe_offer", "timing", b"timing", "track_published", b"track_published", "track_removed", b"track_removed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "error", b"error", "joined", b"joined", "layer_changed", b"layer_changed", "message", b"message", "participant_left", b"participant_left", "participant_updated", b"participant_updated", "pong", b"pong", "publish_answer", b"publish_answer", "speakers", b"speakers", "subscribe_offer", b"subscribe_offer", "track_published", b"track_published", "track_removed", b"track_removed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["joined", "publish_answer", "subscribe_offer", "participant_updated", "participant_left", "track_published", "track_removed", "speakers", "closed", "error", "pong", "layer_changed", "timing"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["joined", "publish_answer", "subscribe_offer", "participant_updated", "participant_left", "track_published", "track_removed", "speakers", "closed", "error", "pong", "layer_changed"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -715,31 +711,3 @@ class StageLayer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StageLayer: _TypeAlias = StageLayer  # noqa: Y015
-
-@_typing.final
-class StageTiming(_message.Message):
-    """Relation of a track's RTP time to its publisher's wall clock, from its sender reports."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TRACK_ID_FIELD_NUMBER: _builtins.int
-    RTP_TIME_FIELD_NUMBER: _builtins.int
-    NTP_US_FIELD_NUMBER: _builtins.int
-    track_id: _builtins.str
-    rtp_time: _builtins.int
-    ntp_us: _builtins.int
-    """Unix microseconds, publisher's clock."""
-    def __init__(
-        self,
-        *,
-        track_id: _builtins.str = ...,
-        rtp_time: _builtins.int = ...,
-        ntp_us: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ntp_us", b"ntp_us", "rtp_time", b"rtp_time", "track_id", b"track_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StageTiming: _TypeAlias = StageTiming  # noqa: Y015
