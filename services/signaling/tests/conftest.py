@@ -1,7 +1,7 @@
 """A real node (media core, gRPC) with scripted neighbours, and stage clients that speak to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -43,12 +43,18 @@ async def eventually(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool])
 
 
 class Publisher:
-    """Sends small VP8 keyframes and Opus packets by the media client, until closed."""
+    """Sends small VP8 keyframes and Opus packets by the media client, until closed.
 
-    def __init__(self, *, video: bool = True, level: int = -20) -> None:
+    With `layers` (RIDs, lowest first) every one of them carries the same.
+    """
+
+    def __init__(self, *, video: bool = True, level: int = -20, layers: Sequence[str] = ()) -> None:
         self.client = Client()
-        self.offer = self.client.create_offer(video_codec="vp8" if video else None, audio=True)
+        self.offer = self.client.create_offer(
+            video_codec="vp8" if video else None, audio=True, simulcast=layers or None
+        )
         self.level = level
+        self._rids: Sequence[str | None] = layers or (None,)
         self._task: asyncio.Task[None] | None = None
 
     def start(self, answer: str) -> None:
@@ -58,8 +64,8 @@ class Publisher:
     async def _send(self) -> None:
         mids = {media.kind: media.mid for media in self.client.medias()}
         for n in range(100_000):
-            if "video" in mids and n % 3 == 0:
-                self.client.send(mids["video"], KEYFRAME, rtp_time=n * 1800)
+            for rid in self._rids if "video" in mids and n % 3 == 0 else ():
+                self.client.send(mids["video"], KEYFRAME, rtp_time=n * 1800, rid=rid)
             self.client.send(mids["audio"], SPEECH, rtp_time=n * 960, audio_level=self.level)
             await asyncio.sleep(0.02)
 
