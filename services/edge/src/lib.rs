@@ -26,6 +26,7 @@ pub mod process;
 pub mod proto;
 pub mod refusal;
 pub mod report;
+pub mod revocations;
 pub mod session;
 pub mod settings;
 pub mod steering;

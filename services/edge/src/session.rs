@@ -1,6 +1,7 @@
 //! Who may watch: remembered tokens, viewers, revocations; one answer per request.
 use crate::limits::{Meter, Table, lock};
 use crate::refusal::{NO_KEYS, Refusal, SESSION_REVOKED};
+use crate::revocations::Revocations;
 use crate::token::{Claims, KeySet};
 use ahash::RandomState;
 use arc_swap::ArcSwap;
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 /// Verified tokens remembered; an ES256 check costs 55 µs, a look-up 2.
 const REMEMBERED: u64 = 200_000;
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
-/// Revocations kept; at 100 bytes each this bounds them to 20 MB.
+/// Revocations kept; at 150 bytes each this bounds them to 30 MB.
 const MAX_REVOKED: usize = 200_000;
 /// How long a revocation without an expiry is kept: longer than any playback token lives.
 pub const REVOKED_FOR_S: u64 = 26 * 3600;
@@ -99,8 +100,7 @@ pub struct Sessions {
     remembered: moka::sync::Cache<[u8; 32], Arc<Grant>, RandomState>,
     viewers: Table<Box<str>, Viewer>,
     events: Mutex<HashMap<Box<str>, Arc<EventFigures>, RandomState>>,
-    revoked: Mutex<HashMap<Box<str>, u64, RandomState>>,
-    revocations_lost: AtomicU64,
+    revoked: Mutex<Revocations>,
 }
 
 impl Default for Sessions {
@@ -115,8 +115,7 @@ impl Default for Sessions {
             remembered,
             viewers: Table::default(),
             events: Mutex::default(),
-            revoked: Mutex::default(),
-            revocations_lost: AtomicU64::new(0),
+            revoked: Mutex::new(Revocations::new(MAX_REVOKED)),
         }
     }
 }
@@ -183,7 +182,7 @@ impl Sessions {
             });
         // The viewer is in the table before the set is read, and revoke() fills the set before it
         // walks the table: whichever comes first, the other one sees it.
-        if lock(&self.revoked).contains_key(&viewer.session) {
+        if lock(&self.revoked).contains(&viewer.session) {
             viewer.revoke();
         }
         viewer
@@ -230,22 +229,16 @@ impl Sessions {
             } else {
                 revocation.expires
             };
-            let key: Box<str> = format!("{}/{}", revocation.tenant, revocation.session).into();
-            if expires <= now || set.contains_key(&key) {
-                continue;
+            let key: Arc<str> = format!("{}/{}", revocation.tenant, revocation.session).into();
+            if expires > now && set.insert(key.clone(), expires) {
+                fresh.push(key);
             }
-            if set.len() >= MAX_REVOKED {
-                self.revocations_lost.fetch_add(1, Relaxed);
-                continue;
-            }
-            set.insert(key.clone(), expires);
-            fresh.push(key);
         }
         drop(set);
         if !fresh.is_empty() {
-            let fresh: std::collections::HashSet<_> = fresh.iter().collect();
+            let fresh: std::collections::HashSet<&str> = fresh.iter().map(|key| &**key).collect();
             self.viewers.each(|viewer| {
-                if fresh.contains(&viewer.session) {
+                if fresh.contains(&*viewer.session) {
                     viewer.revoke();
                 }
             });
@@ -253,18 +246,16 @@ impl Sessions {
         fresh.len()
     }
 
-    /// How many revocations are known, and how many did not fit.
+    /// How many revocations are known, and how many had to go before their time.
     pub fn revoked_count(&self) -> (usize, u64) {
-        (
-            lock(&self.revoked).len(),
-            self.revocations_lost.load(Relaxed),
-        )
+        let set = lock(&self.revoked);
+        (set.len(), set.lost)
     }
 
     /// Forgets what is over and returns the live events with their viewers, most viewers first.
     pub fn sweep(&self, idle: Duration, now: u64) -> Vec<(Arc<EventFigures>, u32)> {
         self.remembered.run_pending_tasks();
-        lock(&self.revoked).retain(|_, expires| *expires > now);
+        lock(&self.revoked).forget_expired(now);
         let mut counts: HashMap<*const EventFigures, u32, RandomState> = HashMap::default();
         self.viewers.sweep(idle, |viewer| {
             *counts.entry(Arc::as_ptr(&viewer.event)).or_insert(0) += 1
