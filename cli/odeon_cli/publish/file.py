@@ -14,6 +14,7 @@ from av.audio.resampler import AudioResampler
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
 
 from odeon_cli.console import CliError
 from odeon_cli.publish.encode import (
@@ -31,6 +32,9 @@ from odeon_cli.publish.sender import Sender
 
 _MAX_SIDE = 1920
 _MAX_FRAME_RATE = 60
+_HD_LINES = 720
+_UNTAGGED = 2
+"""ITU-T H.273 table 4: unspecified."""
 _LEAD_S = 0.25
 """How far ahead of its time a frame is prepared."""
 # The name must open a plain file, whatever it looks like, and so must what it refers to.
@@ -184,11 +188,30 @@ class _EncodedVideo:
                 return
             due = index - self._last_keyframe >= KEYFRAME_INTERVAL_S * self._rate
             wanted = sender.take_keyframe_wish() or due
-            small = frame.reformat(width=self._width, height=self._height, format="yuv420p")
+            small = _for_the_stage(frame, self._width, self._height)
             for encoded in self._encoder.encode(small, index, keyframe=wanted):
                 if encoded.keyframe:
                     self._last_keyframe = index
                 yield encoded
+
+
+def _for_the_stage(frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    """Scaled, and in the colours that every receiver takes a WebRTC picture for.
+
+    Those are BT.601 with limited range whatever the size, because that is what browsers send. A
+    file that does not say what it has is taken as players of files take it: BT.709 from 720 lines.
+    """
+    full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+    untagged_hd = frame.colorspace == _UNTAGGED and frame.height >= _HD_LINES
+    return frame.reformat(
+        width=width,
+        height=height,
+        format="yuv420p",
+        src_colorspace=Colorspace.ITU709 if untagged_hd else None,
+        dst_colorspace=Colorspace.ITU601,
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.MPEG,
+    )
 
 
 class _AudioPath:

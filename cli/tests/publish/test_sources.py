@@ -9,7 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from odeon_cli.console import CliError
 from odeon_cli.publish.card import CardOptions, CardSource
 from odeon_cli.publish.clock import MediaClock
@@ -149,6 +151,42 @@ def test_a_file_with_b_frames_is_encoded_again_and_says_so(tmp_path: Path) -> No
     assert "B-frames" in source.description
     times = [rtp for rtp, _, _ in wire.video]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix", "tagged"),
+    [
+        ((1280, 720), Colorspace.ITU709, True),
+        ((1280, 720), Colorspace.ITU709, False),
+        ((320, 180), Colorspace.ITU709, True),
+        ((320, 180), Colorspace.ITU601, False),
+    ],
+)
+def test_what_is_encoded_again_has_the_colours_that_browsers_expect(
+    tmp_path: Path, size: tuple[int, int], matrix: Colorspace, tagged: bool
+) -> None:
+    path = tmp_path / "green.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.max_b_frames = 2
+        stream.codec_context.colorspace = 1 if tagged else 2
+        green = np.full((size[1], size[0], 3), (0, 200, 0), np.uint8)
+        for index in range(10):
+            rgb = VideoFrame.from_ndarray(green, format="rgb24")
+            frame = rgb.reformat(format="yuv420p", dst_colorspace=matrix)
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+    wire = record(FileSource(path), video=2)
+
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    shown = decoder.decode(av.Packet(wire.video[0][1])) or decoder.decode(None)
+    planes = [bytes(plane)[0] for plane in shown[0].planes]
+    # BT.601 of (0, 200, 0), limited range: 16 + 219 * 0.587 * 200 / 255 and so on.
+    assert planes == pytest.approx([117, 70, 54], abs=3)
 
 
 def test_a_file_plays_in_real_time(tmp_path: Path) -> None:
