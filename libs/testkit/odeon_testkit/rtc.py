@@ -58,6 +58,12 @@ class VideoSource:
                 {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"},
             ),
             "vp8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
+            "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
+            # Low delay (pred-struct) needs a constant bit rate (rc): frames leave at once.
+            "av1": (
+                "libsvtav1",
+                {"preset": "12", "svtav1-params": "pred-struct=1:rc=2:lookahead=0"},
+            ),
         }[codec]
         encoder = av.CodecContext.create(name, "w")
         assert isinstance(encoder, av.VideoCodecContext)
