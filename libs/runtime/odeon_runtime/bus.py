@@ -1,18 +1,16 @@
 """NATS: facts go out through a bounded local outbox, offers and load come in.
 
-Nothing here blocks a caller on NATS: `publish` only queues. While NATS is away facts wait (the
-oldest load reports are dropped first, facts never below the limit); what must survive a crash of
-the process itself goes through a database outbox in the service instead.
+Nothing here blocks a caller on NATS: `publish` only queues (`outbox.py`). What must survive a crash
+of the process itself goes through a database outbox in the service instead. What can never be
+delivered or worked on is put aside as a dead letter, with the reason, in a stream of its own.
 """
 
 import asyncio
 import json
 import secrets
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self
 
 import nats
@@ -25,10 +23,21 @@ from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
 from odeon.events.v1 import events_pb2
 
+from odeon_runtime import bus_meters as meters
 from odeon_runtime import subjects, telemetry
 from odeon_runtime.logs import logger
+from odeon_runtime.outbox import Message, Outbox
 
-OUTBOX_LIMIT = 100_000
+MAX_TRIES = 5
+"""Deliveries of a message whose effect fails for its own sake; then it is a dead letter."""
+_REFUSED_FOR_GOOD = (
+    nats.errors.MaxPayloadError,
+    nats.errors.BadSubjectError,
+    nats.errors.BadHeaderError,
+    nats.js.errors.BadRequestError,
+)
+"""The same message will be refused again, e.g. as too large; all else may be better in a moment."""
+_FAILURES = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 _PUBLISH_TIMEOUT_S = 2.0
 _RETRY_S = 0.25
 _DEDUPE_WINDOW_S = 120.0
@@ -40,6 +49,8 @@ _LEAST_SILENCE_S = 2.0
 """A busy machine delays a heartbeat by this much; a wait of a moment wants them more often."""
 _ENDS_OF_A_WAIT = ("404", "408")
 """Statuses of ADR-13 that end a pull request in peace: no messages, and time is up."""
+_KEPT_HEADERS = ("Nats-Msg-Id", "traceparent", "tracestate", "Odeon-Deliveries")
+_LETTER_HEADERS_BYTES = 4096
 _log = logger(__name__)
 _tracer = telemetry.tracer(__name__)
 
@@ -53,18 +64,11 @@ def envelope(tenant: str, **fact: object) -> events_pb2.Envelope:
     return body
 
 
-@dataclass(slots=True)
-class _Waiting:
-    subject: str
-    body: bytes
-    headers: dict[str, str]
-    durable: bool
-
-
 class Offer:
     """A message of a work queue: acknowledge after the effect."""
 
-    def __init__(self, message: Msg, fact: events_pb2.Envelope) -> None:
+    def __init__(self, bus: "Bus", message: Msg, fact: events_pb2.Envelope) -> None:
+        self._bus = bus
         self._message = message
         self.fact = fact
         self.subject = message.subject
@@ -79,6 +83,18 @@ class Offer:
         with suppress(nats.errors.Error):
             await self._message.nak(delay=delay_s or None)
 
+    async def working(self) -> None:
+        """Still at it; to be said more often than every ten seconds, or it is delivered again."""
+        with suppress(nats.errors.Error):
+            await self._message.in_progress()
+
+    async def failed(self, error: Exception, *, delay_s: float = 1.0) -> None:
+        """The effect fails because of the message itself: try some times, then put it aside."""
+        if self._message.metadata.num_delivered < MAX_TRIES:
+            await self.again(delay_s)
+        else:
+            await self._bus.bury(self._message, "FAILED", error)
+
 
 class Bus:
     """One connection to NATS that is never given up. An async context manager.
@@ -92,8 +108,8 @@ class Bus:
         self._url = url
         self._name = name
         self.client = Client()
-        self._outbox: deque[_Waiting] = deque()
-        self._wake = asyncio.Event()
+        self._outbox = Outbox()
+        self._wake = {"facts": asyncio.Event(), "reports": asyncio.Event()}
         self._empty = asyncio.Event()
         self._empty.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -111,7 +127,8 @@ class Bus:
         """Start connecting; does not wait for NATS."""
         if self._url:
             self._tasks.append(asyncio.create_task(self._connect(), name="bus-connect"))
-            self._tasks.append(asyncio.create_task(self._drain_outbox(), name="bus-outbox"))
+            self._tasks.append(asyncio.create_task(self._send_facts(), name="bus-facts"))
+            self._tasks.append(asyncio.create_task(self._send_reports(), name="bus-reports"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -127,15 +144,22 @@ class Bus:
             await asyncio.wait_for(self.client.close(), 1.0)
 
     def publish(self, subject: str, fact: events_pb2.Envelope, *, durable: bool = True) -> None:
-        """Queue a fact; never blocks. Durable ones go to JetStream and are retried until stored."""
-        if len(self._outbox) >= OUTBOX_LIMIT and not self._make_room():
+        """Queue a message; never blocks.
+
+        Durable ones, facts, go to JetStream in their order and are repeated until it has them; of
+        the others, load reports, the newest of each subject is sent once.
+        """
+        headers = {"Nats-Msg-Id": fact.id, **telemetry.inject()}
+        message = Message(subject, fact.SerializeToString(), headers)
+        if not durable:
+            self._outbox.add_report(message)
+        elif not self._outbox.add_fact(message):
             self.dropped += 1
+            meters.DROPPED.inc()
             _log.error("outbox_full", subject=subject, dropped=self.dropped)
             return
-        headers = {"Nats-Msg-Id": fact.id, **telemetry.inject()}
-        self._outbox.append(_Waiting(subject, fact.SerializeToString(), headers, durable))
         self._empty.clear()
-        self._wake.set()
+        self._wake["facts" if durable else "reports"].set()
 
     async def publish_now(self, subject: str, fact: events_pb2.Envelope) -> None:
         """Store a fact in JetStream and return when it is stored.
@@ -144,7 +168,7 @@ class Bus:
             nats.errors.Error: it is not known to be stored; repeat with the same fact.
         """
         headers = {"Nats-Msg-Id": fact.id, **telemetry.inject()}
-        await self._store(_Waiting(subject, fact.SerializeToString(), headers, True))
+        await self._store(Message(subject, fact.SerializeToString(), headers))
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
         """Hear every message of `subject` from now on (core NATS, at most once)."""
@@ -159,7 +183,7 @@ class Bus:
         return puller
 
     async def ensure_streams(self) -> None:
-        """Create the two streams if they are missing; safe to repeat."""
+        """Create the streams if they are missing; safe to repeat."""
         await self.connected.wait()
         jetstream = self.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
         for config in (
@@ -179,6 +203,13 @@ class Bus:
                 max_msgs_per_subject=1,
                 max_age=3600,
                 max_bytes=64 * 1024**2,
+            ),
+            StreamConfig(
+                name=subjects.DEAD_LETTER_STREAM,
+                subjects=[subjects.DEAD_LETTERS],
+                duplicate_window=_DEDUPE_WINDOW_S,
+                max_age=30 * 24 * 3600,
+                max_bytes=256 * 1024**2,
             ),
         ):
             try:
@@ -225,68 +256,112 @@ class Bus:
     async def parsed(self, message: Msg) -> Offer | None:
         """A message as a fact; None for an unreadable one, which goes to the dead letters."""
         try:
-            return Offer(message, events_pb2.Envelope.FromString(message.data))
-        except DecodeError:
-            _log.error("poisoned_message", subject=message.subject)
-            with suppress(nats.errors.Error):
-                await self.client.publish(
-                    subjects.DEAD_LETTERS,
-                    message.data,
-                    headers={"Odeon-Reason": "UNREADABLE", "Odeon-Subject": message.subject},
-                )
-                if message.reply:
-                    await message.term()
+            return Offer(self, message, events_pb2.Envelope.FromString(message.data))
+        except DecodeError as error:
+            await self.bury(message, "UNREADABLE", error)
             return None
+
+    async def bury(self, message: Msg, reason: str, error: Exception) -> None:
+        """Put a message that came among the dead letters and end its delivery.
+
+        When that cannot be done just now, it is delivered again later.
+        """
+        headers = dict(message.headers or {})
+        if message.reply:
+            place = message.metadata.sequence
+            # One letter for a message, however often its end is repeated.
+            headers["Nats-Msg-Id"] = f"dead-{message.metadata.stream}-{place.stream}"
+            headers["Odeon-Deliveries"] = str(message.metadata.num_delivered)
+        letter = Message(message.subject, message.data, headers)
+        try:
+            await self._bury(letter, reason, error)
+            if message.reply:
+                await message.term()
+        except _FAILURES as failure:
+            _log.error("dead_letter_not_kept", subject=message.subject, error=str(failure))
+
+    async def _bury(self, message: Message, reason: str, error: Exception) -> None:
+        _log.error("dead_letter", subject=message.subject, reason=reason, error=repr(error))
+        trouble = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        kept = {name: message.headers[name] for name in _KEPT_HEADERS if name in message.headers}
+        headers = {
+            **kept,
+            "Odeon-Reason": reason,
+            "Odeon-Error": trouble.encode("ascii", "replace").decode(),
+            "Odeon-Subject": message.subject.encode("ascii", "replace").decode(),
+            "Odeon-Size": str(len(message.body)),
+        }
+        # What is too large for NATS is named there, not kept.
+        fits = len(message.body) + _LETTER_HEADERS_BYTES <= self.client.max_payload
+        letter = Message(subjects.DEAD_LETTERS, message.body if fits else b"", headers)
+        try:
+            await self._store(letter)
+        except nats.js.errors.NoStreamResponseError:
+            await self.ensure_streams()
+            await self._store(letter)
+        meters.DEAD_LETTERS.labels(reason).inc()
 
     async def _on_lost(self) -> None:
         self.connected.clear()
+        meters.CONNECTED.set(0)
         for puller in self._pullers:
             puller.interrupt()
 
     async def _on_back(self) -> None:
         self.connected.set()
-        self._wake.set()
+        meters.CONNECTED.set(1)
 
     async def _on_error(self, error: Exception) -> None:
         _log.warning("nats_error", error=str(error) or type(error).__name__)
 
-    def _make_room(self) -> bool:
-        for index, waiting in enumerate(self._outbox):
-            if not waiting.durable:
-                del self._outbox[index]
-                return True
-        return False
-
-    async def _drain_outbox(self) -> None:
+    async def _send_facts(self) -> None:
         while True:
             await self.connected.wait()
-            while self._outbox and self.connected.is_set():
-                if await self._send_first():
-                    continue
-                await asyncio.sleep(_RETRY_S)
-            self._wake.clear()
-            if not self._outbox:
-                self._empty.set()
-                await self._wake.wait()
-
-    async def _send_first(self) -> bool:
-        waiting = self._outbox[0]
-        try:
-            if waiting.durable:
-                await self._store(waiting)
+            message = self._outbox.first_fact
+            if message is None:
+                await self._rest("facts")
+            elif await self._stored(message):
+                self._outbox.fact_done()
             else:
-                await self.client.publish(waiting.subject, waiting.body, headers=waiting.headers)
-        except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
-            _log.warning("publish_failed", subject=waiting.subject, error=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _send_reports(self) -> None:
+        while True:
+            await self.connected.wait()
+            message = self._outbox.first_report
+            if message is None:
+                await self._rest("reports")
+                continue
+            # Sent or not, it is over: the next one comes in a moment.
+            self._outbox.report_done(message)
+            try:
+                await self.client.publish(message.subject, message.body, headers=message.headers)
+            except _FAILURES as error:
+                _log.warning("report_failed", subject=message.subject, error=str(error))
+
+    async def _rest(self, queue: str) -> None:
+        """Wait for something to send."""
+        self._wake[queue].clear()
+        if not self._outbox:
+            self._empty.set()
+        await self._wake[queue].wait()
+
+    async def _stored(self, message: Message) -> bool:
+        """Whether nothing is left to do for this fact."""
+        try:
+            try:
+                await self._store(message)
+            except _REFUSED_FOR_GOOD as error:
+                await self._bury(message, "REFUSED", error)
+        except _FAILURES as error:
+            _log.warning("publish_failed", subject=message.subject, error=str(error))
             return False
-        if self._outbox and self._outbox[0] is waiting:
-            self._outbox.popleft()
         return True
 
-    async def _store(self, waiting: _Waiting) -> None:
+    async def _store(self, message: Message) -> None:
         jetstream = self.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
         await jetstream.publish(
-            waiting.subject, waiting.body, headers=waiting.headers, timeout=_PUBLISH_TIMEOUT_S
+            message.subject, message.body, headers=message.headers, timeout=_PUBLISH_TIMEOUT_S
         )
 
 

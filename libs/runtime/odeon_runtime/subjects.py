@@ -11,7 +11,9 @@ from odeon_runtime.errors import InvalidArgument
 
 EVENT_STREAM = "ODEON_EVT"
 WORK_STREAM = "ODEON_CMD"
+DEAD_LETTER_STREAM = "ODEON_DLQ"
 DEAD_LETTERS = "odeon.dlq"
+"""One subject for all: a letter's headers say where it was for and why it is here."""
 ALL_FACTS = "odeon.evt.>"
 ALL_WORK = "odeon.cmd.>"
 # Load reports are state, not history: core NATS only, outside of the streams' subjects.

@@ -9,11 +9,13 @@ import pytest
 import structlog.testing
 from nats.aio.msg import Msg
 from odeon.events.v1 import events_pb2
-from odeon_runtime import bus as bus_module
-from odeon_runtime import subjects
+from odeon_runtime import outbox, subjects
 from odeon_runtime.bus import Bus, Offer, Puller, envelope
+from odeon_runtime.telemetry import context_of, setup_tracing
 from odeon_runtime.trust import TrustStore, follow_bus
 from odeon_testkit.nats import NatsServer, nats_server
+from odeon_testkit.wait import until
+from prometheus_client import REGISTRY
 
 
 @pytest.fixture
@@ -62,11 +64,14 @@ async def test_no_fact_is_lost_or_doubled_while_the_server_is_away(server: NatsS
         server.start()
 
         facts = await stored(server.url, 21)
-        waiting = bus.waiting
+
+        async def is_empty() -> bool:
+            return bus.waiting == 0
+
+        await until(is_empty)
 
     names = [fact.event_state_changed.event_id for fact in facts]
     assert names == ["before", *(f"away-{number}" for number in range(20))]
-    assert waiting == 0
 
 
 async def test_publishing_never_waits_for_a_server_that_was_never_there() -> None:
@@ -77,21 +82,166 @@ async def test_publishing_never_waits_for_a_server_that_was_never_there() -> Non
         assert bus.waiting == 100
 
 
-async def test_a_full_outbox_gives_up_load_reports_before_facts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bus_module, "OUTBOX_LIMIT", 3)
-    load = envelope("system", node_load_reported=events_pb2.NodeLoadReported(node="n1"))
+def heavy(size: int) -> tuple[str, events_pb2.Envelope]:
+    change = events_pb2.EventStateChanged(event_id="e" * size)
+    return subjects.fact("room.event.started", "acme", "heavy"), envelope(
+        "acme", event_state_changed=change
+    )
+
+
+def load(node: str, sessions: int = 0) -> tuple[str, events_pb2.Envelope]:
+    report = events_pb2.NodeLoadReported(node=node, sessions=sessions)
+    return subjects.load("signaling.node.reported", node), envelope(
+        "system", node_load_reported=report
+    )
+
+
+async def test_a_full_outbox_drops_new_facts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "OUTBOX_LIMIT", 3)
+    dropped = metric("odeon_bus_dropped_facts_total")
 
     async with Bus("", name="test") as bus:
-        bus.publish(*started("a"))
-        bus.publish(subjects.load("signaling.node.reported", "n1"), load, durable=False)
-        bus.publish(*started("b"))
-        bus.publish(*started("c"))
-
-        assert (bus.waiting, bus.dropped) == (3, 0)
+        for event in ("a", "b", "c"):
+            bus.publish(*started(event))
+        bus.publish(*load("n1"), durable=False)
+        assert (bus.waiting, bus.dropped) == (4, 0)
         bus.publish(*started("d"))
-        assert (bus.waiting, bus.dropped) == (3, 1)
+        assert (bus.waiting, bus.dropped) == (4, 1)
+
+    assert metric("odeon_bus_dropped_facts_total") == dropped + 1
+
+
+async def test_an_outbox_is_bounded_by_what_its_facts_weigh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "OUTBOX_BYTES", 10_000)
+
+    async with Bus("", name="test") as bus:
+        for _ in range(5):
+            bus.publish(*heavy(3000))
+        assert (bus.waiting, bus.dropped) == (2, 3)
+        assert metric("odeon_bus_outbox_facts") == 2
+        assert 6_000 < metric("odeon_bus_outbox_bytes") <= 10_000
+
+
+async def test_of_load_reports_that_wait_the_newest_is_kept(server: NatsServer) -> None:
+    client = await nats.connect(server.url)
+    reports = await client.subscribe(subjects.ALL_LOAD)
+    await client.flush()
+    bus = Bus(server.url, name="test")
+    for sessions in (1, 2, 3):
+        bus.publish(*load("n1", sessions), durable=False)
+    bus.publish(*load("n2", 9), durable=False)
+    async with bus:
+        heard = [events_pb2.Envelope.FromString((await reports.next_msg(10)).data) for _ in "ab"]
+    await client.close()
+
+    found = [(f.node_load_reported.node, f.node_load_reported.sessions) for f in heard]
+    assert found == [("n1", 3), ("n2", 9)]
+
+
+async def test_facts_that_cannot_be_stored_hold_back_no_load_report(server: NatsServer) -> None:
+    client = await nats.connect(server.url)
+    reports = await client.subscribe(subjects.ALL_LOAD)
+    await client.flush()
+    async with Bus(server.url, name="test") as bus:
+        bus.publish(*started("before-there-is-a-stream"))
+        bus.publish(*load("n1"), durable=False)
+
+        assert await reports.next_msg(10)
+        assert bus.waiting == 1
+    await client.close()
+
+
+async def test_a_fact_that_is_refused_for_good_is_put_aside_and_the_next_ones_go_on(
+    server: NatsServer,
+) -> None:
+    async with Bus(server.url, name="test") as bus:
+        await bus.ensure_streams()
+        bus.publish(*heavy(2 << 20))
+        subject, fact = started("after")
+        bus.publish(subject, fact)
+        (found,) = await stored(server.url, 1)
+        letter = await dead_letter(server.url)
+
+    assert found == fact
+    assert letter["Odeon-Reason"] == "REFUSED"
+    assert letter["Odeon-Subject"] == "odeon.evt.room.event.started.v1.acme.heavy"
+    assert "MaxPayload" in letter["Odeon-Error"]
+    assert int(letter["Odeon-Size"]) > 2 << 20
+
+
+async def dead_letter(url: str) -> dict[str, str]:
+    """Headers of the first letter of the stream of dead letters."""
+    client = await nats.connect(url)
+    subscription = await client.jetstream().subscribe(subjects.DEAD_LETTERS, ordered_consumer=True)
+    letter = await subscription.next_msg(20)
+    await client.close()
+    return dict(letter.headers or {})
+
+
+def metric(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
+
+
+async def test_metrics_say_whether_nats_answers(server: NatsServer) -> None:
+    async def is_connected() -> bool:
+        return metric("odeon_bus_connected") == 1
+
+    async def is_away() -> bool:
+        return metric("odeon_bus_connected") == 0
+
+    async with Bus(server.url, name="test") as bus:
+        await until(is_connected)
+        server.stop()
+        await until(is_away)
+        bus.publish(*started("a"))
+        assert metric("odeon_bus_outbox_facts") == 1
+        server.start()
+        await until(is_connected)
+
+
+async def test_work_that_fails_by_itself_is_tried_five_times_and_then_put_aside(
+    server: NatsServer,
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    subject, poison = job(1)
+    tries = 0
+    async with Bus(server.url, name="test") as bus:
+        await bus.ensure_streams()
+        with (
+            setup_tracing("test", endpoint="")
+            .get_tracer("t")
+            .start_as_current_span("offer", context_of(trace))
+        ):
+            await bus.publish_now(subject, poison)
+        puller = workers(bus)
+        while (offer := await puller.next(wait_s=1)) is not None:
+            tries += 1
+            await offer.failed(ValueError("no\r\nway"), delay_s=0.01)
+        await bus.publish_now(*job(2))
+        other = await puller.next(wait_s=5)
+        letter = await dead_letter(server.url)
+
+    assert tries == 5
+    assert other is not None
+    assert other.fact.job_offered.job_id == "job-2"
+    assert letter["Odeon-Reason"] == "FAILED"
+    assert letter["Odeon-Error"] == "ValueError: no way"
+    assert letter["Odeon-Subject"] == subject
+    assert letter["Odeon-Deliveries"] == "5"
+    assert letter["traceparent"].split("-")[1] == trace.split("-")[1]
+
+
+async def test_work_that_is_given_back_is_never_put_aside(server: NatsServer) -> None:
+    async with Bus(server.url, name="test") as bus:
+        await bus.ensure_streams()
+        await bus.publish_now(*job(1))
+        puller = workers(bus)
+        for _ in range(8):
+            offer = await puller.next(wait_s=5)
+            assert offer is not None
+            await offer.again()
 
 
 def job(number: int) -> tuple[str, events_pb2.Envelope]:

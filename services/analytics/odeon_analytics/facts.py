@@ -21,22 +21,38 @@ _log = logger(__name__)
 
 
 async def follow_facts(bus: Bus, store: Store) -> None:
-    """Keep every fact, for ever; they wait in NATS while the store is away."""
+    """Keep every fact, for ever; they wait in NATS while the store is away.
+
+    A fact that can never be kept ends among the dead letters and holds back no other.
+    """
     await bus.ensure_streams()
     puller = bus.puller(subjects.EVENT_STREAM, DURABLE, subjects.ALL_FACTS)
     while True:
         offers = await puller.batch(_BATCH, wait_s=_WAIT_S)
-        if not offers:
-            continue
-        try:
-            await keep(store, [offer.fact for offer in offers])
-        except StoreUnavailable as error:
-            _log.warning("facts_wait", count=len(offers), error=error.message)
-            await _give_back(offers)
-            await asyncio.sleep(_STORE_AWAY_S)
-            continue
+        while offers:
+            offers = await _take(store, offers)
+
+
+async def _take(store: Store, offers: list[Offer]) -> list[Offer]:
+    """Keep what can be kept; those are left that wait for the store."""
+    try:
+        await keep(store, [offer.fact for offer in offers])
+    except StoreUnavailable as error:
+        _log.warning("facts_wait", count=len(offers), error=error.message)
+        # Held, not given back: being away is no fault of theirs and must not count as a try.
         for offer in offers:
-            await offer.done()
+            await offer.working()
+        await asyncio.sleep(_STORE_AWAY_S)
+        return offers
+    except Exception as error:
+        if len(offers) > 1:
+            # One of them is to blame, and each alone shows which.
+            return [left for offer in offers for left in await _take(store, [offer])]
+        await offers[0].failed(error)
+        return []
+    for offer in offers:
+        await offer.done()
+    return []
 
 
 async def keep(store: Store, envelopes: list[events_pb2.Envelope]) -> None:
@@ -71,8 +87,3 @@ def to_fact(envelope: events_pb2.Envelope) -> Fact | None:
         at_us=envelope.occur_time.ToMicroseconds(),
         body=json_format.MessageToJson(body, indent=None, preserving_proto_field_name=True),
     )
-
-
-async def _give_back(offers: list[Offer]) -> None:
-    for offer in offers:
-        await offer.again(_STORE_AWAY_S)

@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from odeon.events.v1 import events_pb2
 from odeon_analytics.adapters.sqlite import SqliteStore
 from odeon_analytics.domain.beacons import Beacon, Kind
 from odeon_analytics.facts import follow_facts
 from odeon_analytics.intake import QUEUE_LIMIT, Intake, Overloaded, from_fact, to_fact
 from odeon_analytics.ports import StoreUnavailable
-from odeon_runtime.bus import Bus
+from odeon_runtime import subjects
+from odeon_runtime.bus import Bus, envelope
+from odeon_runtime.tasks import EternalTasks
 from odeon_testkit.nats import NatsServer
 from odeon_testkit.wait import until
 
@@ -91,3 +94,36 @@ async def test_more_than_the_queue_holds_is_refused_and_not_kept(store: FlakySto
 
         with pytest.raises(Overloaded):
             await intake.add([BEACON] * (QUEUE_LIMIT + 1))
+
+
+async def test_a_fact_that_can_never_be_kept_ends_as_a_dead_letter_alone(
+    nats: NatsServer, store: FlakyStore
+) -> None:
+    # No calendar has this year: the fact has no JSON to be kept as.
+    poison = envelope("acme", session_revoked=events_pb2.SessionRevoked(session_id="s1"))
+    poison.session_revoked.expire_time.seconds = 10**17
+    good = envelope("acme", session_revoked=events_pb2.SessionRevoked(session_id="s2"))
+    async with Bus(nats.url, name="t") as bus:
+        await asyncio.wait_for(bus.connected.wait(), 10)
+        await bus.ensure_streams()
+        letters = await bus.client.subscribe(subjects.DEAD_LETTERS)
+        for fact in (poison, good):
+            bus.publish(
+                subjects.fact("auth.session.revoked", "acme", fact.session_revoked.session_id), fact
+            )
+        async with EternalTasks() as tasks:
+            tasks.spawn("facts", follow_facts(bus, store))
+            letter = await letters.next_msg(30)
+
+            async def nothing_left() -> bool:
+                consumer = await bus.client.jetstream().consumer_info(
+                    subjects.EVENT_STREAM, "analytics"
+                )
+                return (consumer.num_ack_pending, consumer.num_pending) == (0, 0)
+
+            await until(nothing_left, timeout_s=20)
+
+    assert letter.headers is not None
+    assert letter.headers["Odeon-Reason"] == "FAILED"
+    assert letter.headers["Nats-Msg-Id"].startswith("dead-ODEON_EVT-")
+    assert letter.data == poison.SerializeToString()
