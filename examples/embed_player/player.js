@@ -9,6 +9,8 @@
 const RETRY = { maxNumRetry: 20, retryDelayMs: 250, maxRetryDelayMs: 250 };
 /** How soon an event without a picture is asked for again. */
 const WAIT_MS = 1000;
+/** Who is farther behind (seconds) and has no picture was held up; nearer, hls.js catches up. */
+const LOST_S = 4;
 
 class OdeonPlayer extends HTMLElement {
   static observedAttributes = ["src"];
@@ -16,11 +18,17 @@ class OdeonPlayer extends HTMLElement {
   /** @type {import("hls.js").default | undefined} */
   #hls;
   #timer = 0;
+  #position = 0;
+  #rewound = false;
 
   connectedCallback() {
     Object.assign(this.#video, { controls: true, autoplay: true, muted: true, playsInline: true });
     this.#video.style.cssText = "display: block; width: 100%; aspect-ratio: 16 / 9";
     this.#video.onplaying = () => this.#enter("playing");
+    this.#video.ontimeupdate = () => {
+      if (!this.#video.seeking) this.#position = this.#video.currentTime;
+    };
+    this.#video.onseeking = () => this.#onSeek();
     this.append(this.#video);
     this.#load();
   }
@@ -36,6 +44,7 @@ class OdeonPlayer extends HTMLElement {
 
   #load() {
     this.#unload();
+    this.#rewound = false;
     const src = this.getAttribute("src");
     if (!src) return;
     this.#enter("loading");
@@ -53,8 +62,27 @@ class OdeonPlayer extends HTMLElement {
     hls.on(Hls.Events.ERROR, (_, error) => {
       if (error.fatal) this.#onFatal(hls, error);
     });
+    hls.on(Hls.Events.LEVEL_UPDATED, () => this.#keepLive());
     hls.attachMedia(this.#video);
     hls.loadSource(src);
+  }
+
+  #behind() {
+    const live = this.#hls?.liveSyncPosition ?? 0; // None for a recording.
+    return live - this.#video.currentTime;
+  }
+
+  #onSeek() {
+    if (this.#behind() < LOST_S) this.#rewound = false;
+    else if (this.#position - this.#video.currentTime > 1) this.#rewound = true;
+  }
+
+  /** hls.js takes everybody who is far behind for somebody who rewound, a slow start included. */
+  #keepLive() {
+    const starving = this.#video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
+    if (starving && !this.#rewound && this.#behind() > LOST_S) {
+      this.#video.currentTime = this.#hls?.liveSyncPosition ?? this.#video.currentTime;
+    }
   }
 
   /**

@@ -42,7 +42,6 @@ async def test_the_commands_of_a_page_work(name: str, product: Product, tmp_path
     env = reader_env(product.data_dir / "home")
     # Documents name the ports of `odeon up` by default; tests run on others.
     env["ODEON_EDGE_ADMIN_LISTEN"] = private(product, "edge-admin-1")
-    env["ODEON_RECORDER_HTTP"] = f"http://{private(product, 'recorder-http')}"
 
     await asyncio.to_thread(run_page, ROOT / name, root=ROOT, folder=tmp_path, env=env)
 
