@@ -150,6 +150,43 @@ class Relay(asyncio.DatagramProtocol):
             self._public.sendto(data, peer)
 
 
+def kind_of(packet: bytes) -> str:
+    """STUN, DTLS or media, by the first byte (RFC 7983)."""
+    first = packet[0] if packet else 255
+    return "stun" if first < 4 else "dtls" if 20 <= first < 64 else "media"
+
+
+EVERYTHING = frozenset({"stun", "dtls", "media"})
+
+
+class Filter(Relay):
+    """A relay that lets only some kinds of packets through; change `passing` at any time."""
+
+    passing: frozenset[str] = EVERYTHING
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """A packet of a peer."""
+        if kind_of(data) in self.passing:
+            super().datagram_received(data, addr)
+
+    def towards_peer(self, peer: Address, data: bytes) -> None:
+        """A packet of the server."""
+        if kind_of(data) in self.passing:
+            super().towards_peer(peer, data)
+
+
+@asynccontextmanager
+async def udp_filter() -> AsyncIterator[Filter]:
+    """A filter on a free loopback port; set its `server` once that is known."""
+    path = Filter(("127.0.0.1", 9))
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: path, local_addr=("127.0.0.1", 0))
+    try:
+        yield path
+    finally:
+        path.close()
+
+
 @asynccontextmanager
 async def udp_relay(server: Address, link: Link | None = None) -> AsyncIterator[Relay]:
     """A relay in front of `server` on a free loopback port."""

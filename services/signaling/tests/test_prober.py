@@ -11,48 +11,21 @@ from odeon_runtime.grpc_client import Peers
 from odeon_runtime.grpc_server import Context, GrpcServer
 from odeon_signaling.prober.app import Prober
 from odeon_signaling.prober.settings import ProberSettings
-from odeon_testkit.impair import Address, Relay
+from odeon_testkit.impair import udp_filter
 from odeon_testkit.issuer import SERVICE_SECRET
 
 from .conftest import World, eventually, running, until
-
-PASSES_NOTHING: frozenset[str] = frozenset()
-
-
-def kind_of(packet: bytes) -> str:
-    """STUN, DTLS or media, by the first byte (RFC 7983)."""
-    first = packet[0] if packet else 255
-    return "stun" if first < 4 else "dtls" if 20 <= first < 64 else "media"
-
-
-class Filter(Relay):
-    """A path that lets only some kinds of packets through."""
-
-    passing: frozenset[str] = PASSES_NOTHING
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        if kind_of(data) in self.passing:
-            super().datagram_received(data, addr)
-
-    def towards_peer(self, peer: Address, data: bytes) -> None:
-        if kind_of(data) in self.passing:
-            super().towards_peer(peer, data)
 
 
 @asynccontextmanager
 async def node_behind(*passing: str) -> AsyncIterator[World]:
     """A node that peers reach only through a filter."""
-    path = Filter(("127.0.0.1", 9))
-    path.passing = frozenset(passing)
-    loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: path, local_addr=("127.0.0.1", 0))
-    host, port = path.address
-    try:
+    async with udp_filter() as path:
+        path.passing = frozenset(passing)
+        host, port = path.address
         async with running(advertise=(f"{host}:{port}",)) as world:
             path.server = ("127.0.0.1", int(world.media_port))
             yield world
-    finally:
-        path.close()
 
 
 class Silent(signaling_pb2_grpc.SignalingServiceServicer):
