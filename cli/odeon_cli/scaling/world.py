@@ -141,7 +141,9 @@ class World:
         for uid, pod in self.pods.items():
             if self._ready_at[uid] <= now:
                 n = self.sessions[uid]
-                self.pods[uid] = life.reported(pod, Report(now, sessions=n, slots=n, viewers=n))
+                obeys = pod.drain_asked if pod.drain_acked is not None else None
+                said = Report(now, sessions=n, slots=n, viewers=n, obeys=obeys)
+                self.pods[uid] = life.reported(pod, said)
 
     def _open(self) -> list[str]:
         taking = (PodState.READY, PodState.ALLOCATED)

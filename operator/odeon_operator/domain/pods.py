@@ -9,7 +9,8 @@
                                       GONE
 ```
 A pod is deleted only out of DRAINING: it acknowledged the drain (its pulls for work are cancelled),
-and two fresh readings after that found no session and no promise. Any doubt keeps it.
+and two fresh readings that obey this very drain found no session and no promise. They name it, so
+neither clocks nor the order in which messages arrive matter. Any doubt keeps the pod.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ class Doubt(StrEnum):
 
     NOT_DRAINING = "it is not draining"
     NOT_ACKNOWLEDGED = "it has not acknowledged the drain"
-    TOO_FEW_READINGS = "fewer than two readings since the acknowledgement"
+    TOO_FEW_READINGS = "fewer than two readings that obey this drain"
     STALE = "its last reading is too old"
     BUSY = "it has live or promised work"
 
@@ -165,7 +166,9 @@ def why_keep(pod: Pod, *, now: datetime, stale_after: timedelta) -> Doubt | None
         return Doubt.BUSY
     if pod.drain_acked is None:
         return Doubt.NOT_ACKNOWLEDGED
-    if pod.report is None or pod.earlier is None or pod.earlier.at <= pod.drain_acked:
+    if pod.report is None or pod.earlier is None:
+        return Doubt.TOO_FEW_READINGS
+    if pod.report.obeys != pod.drain_asked or pod.earlier.obeys != pod.drain_asked:
         return Doubt.TOO_FEW_READINGS
     if not fresh(pod.report.at, now=now, stale_after=stale_after):
         return Doubt.STALE

@@ -31,6 +31,9 @@ class Report:
         slots: slots used and reserved; a job may cost more or less than one.
         viewers: connected viewers.
         egress_mbps: megabits per second sent to viewers.
+        obeys: the drain that the pod obeyed when it wrote this, by the time at which that was
+            asked; None while it takes work. So a reading that was long on its way proves nothing of
+            a later drain.
     """
 
     at: datetime
@@ -39,6 +42,7 @@ class Report:
     slots: float = 0.0
     viewers: int = 0
     egress_mbps: float = 0.0
+    obeys: datetime | None = None
 
     def __post_init__(self) -> None:
         """A number that cannot be is refused; the caller keeps the pod as unknown."""

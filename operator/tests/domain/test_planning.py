@@ -44,6 +44,19 @@ def pod(index: int, slots: int = 0, *, age: int = 0, state: PodState | None = No
     return Pod(f"p-{index}", f"u{index}", index, stands, NOW - 900 * S, node="n", report=report)
 
 
+def drained(index: int, slots: int, *, before: int = 0) -> Pod:
+    """A pod that obeys its drain; the reading before the last had `before` sessions."""
+    asked = NOW - 9 * S
+    return replace(
+        pod(index),
+        state=PodState.DRAINING,
+        report=Report(NOW, sessions=slots, slots=slots, obeys=asked),
+        earlier=Report(NOW - S, sessions=before, obeys=asked),
+        drain_asked=asked,
+        drain_acked=asked,
+    )
+
+
 def pods(loads: Sequence[int]) -> tuple[Pod, ...]:
     return tuple(pod(n, slots) for n, slots in enumerate(loads))
 
@@ -127,14 +140,7 @@ def test_no_decision_touches_live_work(
     policy: Policy, serving: list[tuple[int, int]], draining: list[int]
 ) -> None:
     standing = [pod(n, slots, age=age) for n, (slots, age) in enumerate(serving)]
-    leaving = [
-        replace(
-            pod(50 + n, slots, state=PodState.DRAINING),
-            earlier=Report(NOW - S, sessions=slots % 2),
-            drain_acked=NOW - 9 * S,
-        )
-        for n, slots in enumerate(draining)
-    ]
+    leaving = [drained(50 + n, slots, before=slots % 2) for n, slots in enumerate(draining)]
     every = (*standing, *leaving)
 
     actions = plan(Inputs(NOW, every), policy=policy, wanted=len(standing)).actions
@@ -350,15 +356,13 @@ def test_a_dry_run_decides_the_same_and_touches_nothing(
 
 
 def test_draining_pods_are_taken_back_before_new_ones_are_started() -> None:
-    leaving = replace(
-        pod(7, state=PodState.DRAINING),
-        earlier=Report(NOW - S),
-        drain_acked=NOW - 9 * S,
-    )
+    busy, calm = (*pods([2, 2]), drained(7, 0)), (*pods([0, 0]), drained(7, 0))
 
-    got = plan(Inputs(NOW, (*pods([2, 2]), leaving)), wanted=2).actions
+    missed = plan(Inputs(NOW, busy), wanted=2).actions
+    spare = plan(Inputs(NOW, calm), wanted=2).actions
 
-    assert (got.undrain, got.start, got.delete) == (("u7",), (), ())
+    assert (missed.undrain, missed.start, missed.delete) == (("u7",), (), ())
+    assert (spare.undrain, spare.start, spare.delete) == ((), (), ("u7",))
 
 
 def test_a_template_that_always_crashes_does_not_fill_the_cluster() -> None:

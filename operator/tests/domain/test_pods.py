@@ -17,8 +17,12 @@ def at(second: float) -> datetime:
     return T0 + second * S
 
 
-def said(second: float, sessions: int = 0, reserved: int = 0) -> Report:
-    return Report(at(second), sessions=sessions, reserved=reserved, slots=sessions + reserved)
+def said(
+    second: float, sessions: int = 0, reserved: int = 0, *, obeys: float | None = None
+) -> Report:
+    drain = None if obeys is None else at(obeys)
+    slots = sessions + reserved
+    return Report(at(second), sessions=sessions, reserved=reserved, slots=slots, obeys=drain)
 
 
 def new() -> Pod:
@@ -50,27 +54,32 @@ def test_a_drained_pod_goes_after_two_readings_of_zero_since_its_acknowledgement
     pod = drained(pods.reported(new(), said(1, sessions=1)), 10)
     doubts = []
     for second, sessions in ((12, 1), (13, 0), (14, 0)):
-        pod = pods.reported(pod, said(second, sessions=sessions))
+        pod = pods.reported(pod, said(second, sessions=sessions, obeys=10))
         doubts.append(pods.why_keep(pod, now=at(second), stale_after=FRESH))
 
     assert doubts == [Doubt.BUSY, Doubt.BUSY, None]
 
 
-def test_readings_from_before_the_acknowledgement_prove_nothing() -> None:
-    pod = pods.drain_asked(new(), at(0))
-    pod = pods.reported(pods.reported(pod, said(1)), said(2))
-    pod = pods.drain_acked(pod, at(3))
+def test_readings_that_were_on_their_way_before_the_drain_prove_nothing() -> None:
+    pod = drained(new(), 0)
+    doubts = []
+    for reading in (said(2), said(3), said(4, obeys=0), said(5, obeys=0)):
+        pod = pods.reported(pod, reading)
+        doubts.append(pods.why_keep(pod, now=reading.at, stale_after=FRESH))
 
-    once = pods.reported(pod, said(4))
+    assert doubts == [*[Doubt.TOO_FEW_READINGS] * 3, None]
 
-    assert pods.why_keep(pod, now=at(3), stale_after=FRESH) is Doubt.TOO_FEW_READINGS
-    assert pods.why_keep(once, now=at(4), stale_after=FRESH) is Doubt.TOO_FEW_READINGS
-    twice = pods.reported(once, said(5))
-    assert pods.why_keep(twice, now=at(5), stale_after=FRESH) is None
+
+def test_readings_that_obey_an_earlier_drain_prove_nothing_of_this_one() -> None:
+    pod = drained(pods.undrained(drained(new(), 0)), 10)
+
+    pod = pods.reported(pods.reported(pod, said(12, obeys=0)), said(13, obeys=0))
+
+    assert pods.why_keep(pod, now=at(13), stale_after=FRESH) is Doubt.TOO_FEW_READINGS
 
 
 def test_zeros_that_are_old_keep_the_pod() -> None:
-    pod = pods.reported(pods.reported(drained(new(), 0), said(2)), said(3))
+    pod = pods.reported(pods.reported(drained(new(), 0), said(2, obeys=0)), said(3, obeys=0))
 
     assert pods.why_keep(pod, now=at(3) + FRESH, stale_after=FRESH) is None
     assert pods.why_keep(pod, now=at(3) + FRESH + S, stale_after=FRESH) is Doubt.STALE
@@ -136,7 +145,8 @@ def test_whatever_happens_a_pod_goes_exactly_when_it_is_proven_empty(steps: list
 def _taken(pod: Pod, step: str, second: int) -> Pod:
     match step:
         case "zero":
-            return pods.reported(pod, said(second))
+            obeys = pod.drain_asked if pod.drain_acked is not None else None
+            return pods.reported(pod, Report(at(second), obeys=obeys))
         case "busy":
             return pods.reported(pod, said(second, sessions=1))
         case "ask":

@@ -11,6 +11,7 @@ from odeon_operator.domain.selection import Scheduling
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 S = timedelta(seconds=1)
 STALE = 15 * S
+ASKED = NOW - 60 * S
 
 ages = st.one_of(st.none(), st.integers(0, 40))
 states = st.sampled_from([s for s in PodState if s is not PodState.GONE])
@@ -22,7 +23,10 @@ def reports(draw: st.DrawFn) -> Report | None:
     if age is None:
         return None
     sessions, reserved = draw(st.integers(0, 2)), draw(st.integers(0, 1))
-    return Report(NOW - age * S, sessions=sessions, reserved=reserved, slots=sessions + reserved)
+    slots = sessions + reserved
+    obeys = draw(st.sampled_from([None, ASKED, ASKED]))
+    at = NOW - age * S
+    return Report(at, sessions=sessions, reserved=reserved, slots=slots, obeys=obeys)
 
 
 @st.composite
@@ -31,8 +35,6 @@ def pools(draw: st.DrawFn) -> list[Pod]:
     for index in range(draw(st.integers(0, 8))):
         report, earlier = draw(reports()), draw(reports())
         state = draw(states)
-        if state in (PodState.READY, PodState.ALLOCATED) and report is not None:
-            state = PodState.READY if report.idle else PodState.ALLOCATED
         found.append(
             Pod(
                 f"p-{index}",
@@ -44,6 +46,7 @@ def pools(draw: st.DrawFn) -> list[Pod]:
                 healthy=draw(st.booleans()),
                 report=report,
                 earlier=earlier,
+                drain_asked=ASKED,
                 drain_acked=draw(st.sampled_from([None, NOW - 30 * S])),
             )
         )
