@@ -35,10 +35,34 @@ class EndlessStats(analytics_pb2_grpc.AnalyticsServiceServicer):
             self.open -= 1
 
 
+class ScriptedStats(EndlessStats):
+    """Tells of one, two and three viewers and ends.
+
+    Attributes:
+        traces: `traceparent` of every call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traces: list[str] = []
+
+    async def WatchEventStats(
+        self, request: analytics_pb2.WatchEventStatsRequest, context: Context
+    ) -> AsyncIterator[analytics_pb2.WatchEventStatsResponse]:
+        """Three answers and the end."""
+        metadata = dict(context.invocation_metadata() or ())
+        self.traces.append(str(metadata.get("traceparent", "")))
+        for viewers in (1, 2, 3):
+            stats = analytics_pb2.EventStats(event=request.event, concurrent_viewers=viewers)
+            yield analytics_pb2.WatchEventStatsResponse(stats=stats)
+
+
 @asynccontextmanager
-async def stats_server(verifier: Verifier) -> AsyncIterator[tuple[str, EndlessStats]]:
+async def stats_server(
+    verifier: Verifier, stats: EndlessStats | None = None
+) -> AsyncIterator[tuple[str, EndlessStats]]:
     """The service on a free port; yields its address and the servicer."""
-    servicer = EndlessStats()  # type: ignore[abstract]
+    servicer = stats or EndlessStats()  # type: ignore[abstract]
     server = GrpcServer(
         host="127.0.0.1",
         port=0,

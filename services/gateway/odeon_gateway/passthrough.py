@@ -78,27 +78,29 @@ class PassThrough(grpc.GenericRpcHandler):
 
     def _server_stream(self, method: Method) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
         async def run(request: bytes, context: Any) -> AsyncIterator[bytes]:
-            try:
-                caller = await self._admit(method, context)
-                async for answer in self._forwarder.server_stream(
-                    method, caller, request, timeout_s=_time_left(context)
-                ):
-                    yield answer
-            except Exception as error:
-                await _refuse(context, error)
+            with self._span(method, context):
+                try:
+                    caller = await self._admit(method, context)
+                    async for answer in self._forwarder.server_stream(
+                        method, caller, request, timeout_s=_time_left(context)
+                    ):
+                        yield answer
+                except Exception as error:
+                    await _refuse(context, error)
 
         return run
 
     def _streams(self, method: Method) -> Callable[[Any, Any], AsyncIterator[bytes]]:
         async def run(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            try:
-                caller = await self._admit(method, context)
-                async for answer in self._forwarder.client_stream(
-                    method, caller, requests, timeout_s=_time_left(context)
-                ):
-                    yield answer
-            except Exception as error:
-                await _refuse(context, error)
+            with self._span(method, context):
+                try:
+                    caller = await self._admit(method, context)
+                    async for answer in self._forwarder.client_stream(
+                        method, caller, requests, timeout_s=_time_left(context)
+                    ):
+                        yield answer
+                except Exception as error:
+                    await _refuse(context, error)
 
         return run
 
