@@ -12,19 +12,37 @@ const HOLD: Duration = Duration::from_secs(3);
 /// The newest estimate must be this far below what is sent. The estimator answers a spike of delay
 /// on a path that still delivers everything with 85 % of that, which is no collapse.
 const COLLAPSE_PERCENT: u64 = 75;
+/// A path that also loses this share has a full queue; without, a stall of the network that delivers
+/// everything a moment later looks the same once, but not twice in a row.
+const LOSS: f32 = 0.01;
+
+/// What the statistics of an interval say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// The newest estimate.
+    pub(crate) newest_bps: u64,
+    /// What is sent.
+    pub(crate) sent_bps: u64,
+    /// Share of packets that were lost.
+    pub(crate) loss: f32,
+}
 
 /// Watches the path of one subscriber.
 #[derive(Debug, Default)]
 pub(crate) struct Congestion {
     newest_bps: u64,
+    /// The last sample was as low as in a collapse.
+    low: bool,
     since: Option<Instant>,
 }
 
 impl Congestion {
-    /// Takes the newest estimate; true when the path has just collapsed below what is sent over it.
-    pub(crate) fn observe(&mut self, now: Instant, newest_bps: u64, sent_bps: u64) -> bool {
-        self.newest_bps = newest_bps;
-        let collapsed = newest_bps < sent_bps * COLLAPSE_PERCENT / 100;
+    /// Takes a sample; true when the path has collapsed below what is sent over it.
+    pub(crate) fn observe(&mut self, now: Instant, sample: Sample) -> bool {
+        self.newest_bps = sample.newest_bps;
+        let low = sample.newest_bps < sample.sent_bps * COLLAPSE_PERCENT / 100;
+        let was_low = std::mem::replace(&mut self.low, low);
+        let collapsed = low && (was_low || sample.loss >= LOSS);
         if collapsed {
             self.since = Some(now);
         }
@@ -43,25 +61,45 @@ impl Congestion {
 mod tests {
     use super::*;
 
+    fn lossy(newest_bps: u64, sent_bps: u64) -> Sample {
+        Sample { newest_bps, sent_bps, loss: 0.1 }
+    }
+
+    fn lossless(newest_bps: u64, sent_bps: u64) -> Sample {
+        Sample { newest_bps, sent_bps, loss: 0.0 }
+    }
+
     #[test]
     fn an_estimate_far_below_what_is_sent_is_a_collapse_and_limits_for_a_while() {
         let start = Instant::now();
         let mut congestion = Congestion::default();
-        assert!(!congestion.observe(start, 3_200_000, 1_280_000));
+        assert!(!congestion.observe(start, lossless(3_200_000, 1_280_000)));
         assert_eq!(congestion.limit(start), None);
-        assert!(congestion.observe(start, 750_000, 1_280_000));
+        assert!(congestion.observe(start, lossy(750_000, 1_280_000)));
         assert_eq!(congestion.limit(start), Some(750_000));
         assert_eq!(congestion.limit(start + HOLD), None);
+    }
+
+    #[test]
+    fn without_loss_one_low_estimate_is_a_stall_and_two_in_a_row_are_a_collapse() {
+        let start = Instant::now();
+        let mut congestion = Congestion::default();
+        assert!(!congestion.observe(start, lossless(500_000, 1_280_000)));
+        assert!(!congestion.observe(start, lossless(2_000_000, 1_280_000)));
+        assert!(!congestion.observe(start, lossless(500_000, 1_280_000)));
+        assert_eq!(congestion.limit(start), None);
+        assert!(congestion.observe(start, lossless(500_000, 1_280_000)));
+        assert_eq!(congestion.limit(start), Some(500_000));
     }
 
     #[test]
     fn meanwhile_the_newest_estimate_counts_in_both_directions() {
         let start = Instant::now();
         let mut congestion = Congestion::default();
-        congestion.observe(start, 750_000, 1_280_000);
-        assert!(!congestion.observe(start, 510_000, 430_000), "what is sent now fits");
+        congestion.observe(start, lossy(750_000, 1_280_000));
+        assert!(!congestion.observe(start, lossy(510_000, 430_000)), "what is sent now fits");
         assert_eq!(congestion.limit(start), Some(510_000));
-        congestion.observe(start, 900_000, 430_000);
+        congestion.observe(start, lossless(900_000, 430_000));
         assert_eq!(congestion.limit(start), Some(900_000));
     }
 
@@ -69,8 +107,8 @@ mod tests {
     fn an_estimate_just_below_what_is_sent_is_a_spike_of_delay() {
         let start = Instant::now();
         let mut congestion = Congestion::default();
-        assert!(!congestion.observe(start, 1_090_000, 1_280_000));
+        assert!(!congestion.observe(start, lossy(1_090_000, 1_280_000)));
         assert_eq!(congestion.limit(start), None);
-        assert!(!congestion.observe(start, 4_000_000, 0), "nothing is sent yet");
+        assert!(!congestion.observe(start, lossy(4_000_000, 0)), "nothing is sent yet");
     }
 }

@@ -23,6 +23,7 @@ use str0m::{Event, IceConnectionState, Input, Output};
 
 use crate::clock::{WallClock, system_time_us};
 use crate::config::{MAX_ADDRESSES, NodeConfig};
+use crate::congestion::Sample;
 use crate::dtls::crypto;
 use crate::egress::{Batch, Egress};
 use crate::error::{ErrorClass, MediaError, Result};
@@ -275,14 +276,18 @@ impl Sfu {
             Event::Connected => self.on_connected(key, now),
             Event::EgressBitrateEstimate(kind) => self.on_estimate(key, &kind, now),
             Event::PeerStats(stats) => {
-                if let Some(session) = self.sessions.get_mut(&key) {
-                    session.rtt = stats.rtt.or(session.rtt);
-                    session.loss = stats.egress_loss_fraction.or(session.loss);
-                    let sent = session.media_bps;
-                    let newest = stats.bwe_tx.map(|bps| bps.as_u64());
-                    if newest.is_some_and(|bps| session.congestion.observe(now, bps, sent)) {
-                        self.relieve(key, now);
-                    }
+                let Some(session) = self.sessions.get_mut(&key) else {
+                    return;
+                };
+                session.rtt = stats.rtt.or(session.rtt);
+                session.loss = stats.egress_loss_fraction.or(session.loss);
+                let sample = stats.bwe_tx.map(|newest| Sample {
+                    newest_bps: newest.as_u64(),
+                    sent_bps: session.media_bps,
+                    loss: stats.egress_loss_fraction.unwrap_or(0.0),
+                });
+                if sample.is_some_and(|sample| session.congestion.observe(now, sample)) {
+                    self.relieve(key, now);
                 }
             }
             Event::MediaEgressStats(stats) => {
