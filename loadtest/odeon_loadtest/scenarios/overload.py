@@ -41,7 +41,7 @@ class Size:
 
 
 FULL = Size(settle_s=12, squeezed_s=60, lifted_s=60)
-QUICK = Size(settle_s=5, squeezed_s=14, lifted_s=0)
+QUICK = Size(settle_s=4, squeezed_s=24, lifted_s=0)
 
 
 async def measure(*, quick: bool) -> Report:
