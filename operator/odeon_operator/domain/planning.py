@@ -159,9 +159,9 @@ def _paced(
             return _Number(floor.floor, floor.rule)
         return _Number(pods, FALLBACK if due else HOLD)
     settled = pace.settle(current, memory.past, policy.behavior, now)
-    if load.certainty is Certainty.PARTIAL and settled.pods < current:
-        return _Number(current, HOLD)
-    return _Number(settled.pods, winner.rule, settled.held_by)
+    # What was noted while part of the load is unknown is never below what stands, so it holds.
+    held = load.certainty is Certainty.PARTIAL and winner.pods < current
+    return _Number(settled.pods, HOLD if held else winner.rule, settled.held_by)
 
 
 def _paused(policy: Policy, number: _Number, current: int) -> _Number:

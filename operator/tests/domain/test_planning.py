@@ -189,6 +189,13 @@ def test_a_quiet_pod_does_not_keep_the_known_load_from_starting_pods() -> None:
     assert (got.wanted, len(got.actions.start)) == (8, 4)
 
 
+def test_a_quiet_pod_holds_the_number_and_the_decision_says_so() -> None:
+    got = plan(Inputs(NOW, (*pods([0, 0, 0]), pod(9, 0, age=60))), wanted=4)
+
+    assert (got.wanted, got.rule, got.load.silent) == (4, "hold", ("p-9",))
+    assert "not heard of p-9. None may go." in "\n".join(explain(got))
+
+
 def test_when_readings_return_a_whole_window_passes_before_anything_leaves() -> None:
     memory = Memory(wanted=8)
     dark = decide(POOL, POLICY, Inputs(NOW, (pod(0, 1, age=60),)), memory)
