@@ -44,6 +44,8 @@ class Credentials:
         self._peers = peers
         self._keys: TTLCache[str, _Exchanged] = TTLCache(_MAX_KEYS, ttl=3600)
         self._trading: dict[str, asyncio.Task[str]] = {}
+        # Tokens of a key that leaked are void, but the API keys they were traded for are not.
+        trust.on_withdrawn(self._keys.clear)
 
     async def caller(self, authorization: str) -> Principal | None:
         """The caller by its Authorization header; None without one.
