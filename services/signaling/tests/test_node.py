@@ -4,6 +4,8 @@ import asyncio
 import socket
 import time
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from odeon.events.v1 import events_pb2
 from odeon.signaling.v1 import signaling_pb2, stage_pb2
 from odeon_media import Client
@@ -94,6 +96,10 @@ async def test_a_draining_node_waits_for_its_people_when_told_to() -> None:
         stopping = asyncio.create_task(world.stop_node())
         await until(lambda: world.room.nodes["nodes/n1"].draining)
         assert not ann.all("closed")
+        async with grpc.aio.insecure_channel(world.addresses["grpc"]) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            told = await health.Check(health_pb2.HealthCheckRequest())
+        assert told.status == health_pb2.HealthCheckResponse.NOT_SERVING
         await ann.send(leave=stage_pb2.StageLeave())
         await asyncio.wait_for(stopping, 10)
 
