@@ -109,7 +109,7 @@ class JobRun:
         self._owner = f"{config.worker}-{assignment.job_id}"[:63]
         self._process: JobProcess | None = None
         self._has_process = asyncio.Event()
-        self._busy: set[str] = set()
+        self._busy: dict[str, asyncio.Task[None]] = {}
         self._seen_s = time.monotonic()
         self._epoch = 0
         self._connection: StageConnection | None = None
@@ -234,22 +234,32 @@ class JobRun:
             return ""
 
     async def _read(self, process: JobProcess) -> str:
-        before = messages.Status()
+        """Follow a process to its end; what was being done for it ends with it."""
         async with asyncio.TaskGroup() as group:
-            async for report in process.reports():
-                self._seen_s = time.monotonic()
-                match report:
-                    case messages.Status():
-                        self._around.count(before, report)
-                        before = self.status = report
-                    case messages.Acquire():
-                        self._once(group, "acquire", self._acquire(process, report))
-                    case messages.WantToken():
-                        self._once(group, "token", self._renew_token(process))
-                    case messages.Ended():
-                        return report.reason
-                    case _:
-                        self._to_stage(report)
+            try:
+                return await self._hear(process, group)
+            finally:
+                # Asking on while the recorder is away would hold up the successor, and then get
+                # an epoch that nobody writes.
+                for task in self._busy.values():
+                    task.cancel()
+
+    async def _hear(self, process: JobProcess, group: asyncio.TaskGroup) -> str:
+        before = messages.Status()
+        async for report in process.reports():
+            self._seen_s = time.monotonic()
+            match report:
+                case messages.Status():
+                    self._around.count(before, report)
+                    before = self.status = report
+                case messages.Acquire():
+                    self._once(group, "acquire", self._acquire(process, report))
+                case messages.WantToken():
+                    self._once(group, "token", self._renew_token(process))
+                case messages.Ended():
+                    return report.reason
+                case _:
+                    self._to_stage(report)
         return "CRASHED"
 
     def _once(self, group: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -257,8 +267,8 @@ class JobRun:
         if name in self._busy:
             work.close()
             return
-        self._busy.add(name)
-        group.create_task(work, name=name).add_done_callback(lambda _: self._busy.discard(name))
+        self._busy[name] = group.create_task(work, name=name)
+        self._busy[name].add_done_callback(lambda _: self._busy.pop(name))
 
     def _to_stage(self, report: messages.Report) -> None:
         match report:
