@@ -97,7 +97,7 @@ class Archive(Protocol):
         ...
 
     async def get_timeline(self, key: Key) -> Timeline | None:
-        """A timeline from its manifest; None if there is none; raises ArchiveAway."""
+        """A timeline from its manifest; None without; raises ArchiveAway, RecordingDamaged."""
         ...
 
     async def ended_ms(self, key: Key) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from odeon.recorder.v1 import recorder_pb2
+from odeon_recorder.adapters import manifest as manifest_form
 from odeon_recorder.adapters.disk import Disk
 from odeon_recorder.usecases import archiving
 from odeon_recorder.usecases import recorder as registry
@@ -246,3 +247,90 @@ async def test_a_recorder_that_cannot_look_after_its_disk_does_not_look_alive(
     with pytest.raises(ExceptionGroup):
         async with asyncio.timeout(20), recorder_at(tmp_path, disk=LostDisk()):
             await asyncio.Event().wait()
+
+
+async def test_the_manifest_lists_what_is_missing(tmp_path: Path, recorder_at: RecorderAt) -> None:
+    async with recorder_at(tmp_path) as running:
+        owner = running.owner()
+        await owner.acquire([video(), audio()])
+        await owner.put_segment("a128", 0)
+        for msn in range(2):
+            await owner.put_segment("v720", msn)
+        await owner.end()
+        await eventually(lambda: (manifest(tmp_path) or {}).get("ended_ms") is not None)
+
+    stored = manifest(tmp_path)
+    assert stored is not None
+    ((start_ns, duration_ns, first_msn, why),) = stored["tracks"]["a128"]["gaps"]
+    assert stored["tracks"]["v720"]["gaps"] == []
+    # The test's owner says a third of a second for parts of either track.
+    assert (start_ns, duration_ns) == (6 * 333_333_333, 6 * 333_333_333)
+    assert (first_msn, why) == (1, "LOST")
+
+
+async def test_time_shift_goes_back_to_segments_that_have_left_the_disk(
+    tmp_path: Path, recorder_at: RecorderAt
+) -> None:
+    media = tmp_path / "recorder" / "spool" / "acme" / "launch" / "v720"
+    async with recorder_at(tmp_path, spool_keep_s=0) as running:
+        owner = await record(running, 12)
+        await owner.put("v720", 12, 0)
+        await eventually(lambda: not (media / "s0.m4s").exists())
+        live = (await running.http.get(INDEX)).text
+        segment = (await running.http.get("/acme/launch/v720/s0.m4s")).content
+        part = (await running.http.get("/acme/launch/v720/p0.3.m4s")).content
+
+    assert "#EXT-X-ENDLIST" not in live
+    assert "s0.m4s" in live
+    assert segment == b"".join(owner.stored[("v720", 0, p)] for p in range(6))
+    assert part == owner.stored[("v720", 0, 3)]
+
+
+async def test_a_recording_of_many_chapters_is_found_whole_by_another_recorder(
+    tmp_path: Path, recorder_at: RecorderAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_form, "CHAPTER_SEGMENTS", 2)
+    shared = (tmp_path / "shared").as_uri()
+    folder = tmp_path / "shared" / "acme" / "launch"
+    async with recorder_at(tmp_path / "one", archive_url=shared) as running:
+        await (await record(running, 5)).end()
+        await eventually(lambda: _ended(folder))
+        before = (await running.http.get(INDEX)).text
+
+    async with recorder_at(tmp_path / "two", archive_url=shared) as running:
+        after = (await running.http.get(INDEX)).text
+
+    stored = json.loads((folder / "manifest.json").read_text())["tracks"]
+    assert {len(track["chapters"]) for track in stored.values()} == {2}
+    assert {len(track["segments"]) for track in stored.values()} == {1}
+    assert before == after
+
+
+async def test_a_damaged_chapter_is_refused_and_other_recordings_play(
+    tmp_path: Path, recorder_at: RecorderAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_form, "CHAPTER_SEGMENTS", 2)
+    shared = (tmp_path / "shared").as_uri()
+    folder = tmp_path / "shared" / "acme" / "launch"
+    async with recorder_at(tmp_path / "one", archive_url=shared) as running:
+        await (await record(running, 3)).end()
+        await eventually(lambda: _ended(folder))
+        other = running.owner(event="second")
+        await other.acquire([video()])
+        await other.put_segment("v720", 0)
+        await other.end()
+        await eventually(lambda: _ended(folder.parent / "second"))
+    chapter = folder / "v720" / "chapter-0.log"
+    chapter.write_bytes(chapter.read_bytes().replace(b'"duration_ns":', b'"duration_ns":1', 1))
+
+    async with recorder_at(tmp_path / "two", archive_url=shared) as running:
+        damaged = await running.http.get(INDEX)
+        intact = await running.http.get("/acme/second/v720/index.m3u8")
+
+    assert (damaged.status_code, damaged.json()["reason"]) == (503, "RECORDING_DAMAGED")
+    assert intact.status_code == 200
+
+
+def _ended(folder: Path) -> bool:
+    path = folder / "manifest.json"
+    return path.exists() and json.loads(path.read_text())["ended_ms"] is not None

@@ -1,7 +1,9 @@
 """A disk that refuses writes: nothing is acknowledged, nothing is torn, and it heals."""
 
+import asyncio
 import errno
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -187,3 +189,47 @@ async def test_no_fact_joins_a_checkpoint_that_a_power_cut_may_undo(tmp_path: Pa
     opened = await DiskSpool(tmp_path).open(key)
     assert opened is not None
     assert opened[1].epoch == 2
+
+
+class HeldDisk(Disk):
+    """Its syncs wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.free.set()
+        self.held = 0
+
+    def _sync(self, fd: int) -> None:
+        if not self.free.is_set():
+            self.held += 1
+            assert self.free.wait(30)
+        super()._sync(fd)
+
+
+async def test_nobody_hears_of_a_part_before_it_is_on_the_disk(
+    recorder_at: RecorderAt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing else than the part is to be written meanwhile.
+    monkeypatch.setattr(archiving, "_PACE_S", 600.0)
+    disk = HeldDisk()
+    async with recorder_at(tmp_path, disk=disk) as running:
+        owner = running.owner()
+        await owner.acquire([video()])
+        await owner.put_segment("v720", 0)
+        before = (await running.http.get(INDEX)).text
+
+        disk.free.clear()
+        storing = asyncio.create_task(owner.put("v720", 1, 0))
+        waiting = asyncio.create_task(running.http.get(f"{INDEX}?_HLS_msn=1&_HLS_part=0"))
+        hinted = asyncio.create_task(running.http.get("/acme/launch/v720/p1.0.m4s"))
+        await eventually(lambda: disk.held >= 2)  # the media and the journal
+        meanwhile = (await running.http.get(INDEX)).text
+        early = [task.done() for task in (storing, waiting, hinted)]
+        disk.free.set()
+
+        assert (await storing).status_code == 201
+        assert "p1.0.m4s" in (await waiting).text
+        assert (await hinted).content == owner.stored[("v720", 1, 0)]
+
+    assert meanwhile == before
+    assert early == [False, False, False]

@@ -13,6 +13,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
 from odeon_recorder.adapters import manifest
+from odeon_recorder.domain.refusals import RecordingDamaged
 from odeon_recorder.domain.snapshot import restore, take
 from odeon_recorder.domain.timeline import Timeline
 from odeon_recorder.ports import ArchiveAway, Key
@@ -71,16 +72,22 @@ class ObjectArchive:
         await self.put(f"{key}/{_MANIFEST}", manifest.manifest(timeline, state, chapters))
 
     async def get_timeline(self, key: Key) -> Timeline | None:
-        """Rebuild a timeline; raises ValueError when a chapter is not what the manifest says."""
+        """Rebuild a timeline from its manifest and chapters."""
         head = await self._head(key)
         if head is None:
             return None
+        try:
+            return await self._restored(key, head)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordingDamaged(f"the manifest of {key} cannot be read") from error
+
+    async def _restored(self, key: Key, head: dict[str, Any]) -> Timeline:
         segments: list[manifest.Located] = []
         for name, body in head["tracks"].items():
             for number, expected in enumerate(body["chapters"]):
                 data = await self.get(f"{key}/{manifest.chapter_path(name, number)}")
                 if data is None or manifest.sha256(data) != expected:
-                    raise ValueError(f"chapter {number} of {key}/{name} is damaged")
+                    raise RecordingDamaged(f"chapter {number} of {key}/{name} is damaged")
                 segments += manifest.read_chapter(data)
             segments += [manifest.segment_from_json(line) for line in body["segments"]]
         return restore(manifest.snapshot_from_json(head, segments))
@@ -126,7 +133,10 @@ class ObjectArchive:
         data = await self.get(f"{key}/{_MANIFEST}")
         if data is None:
             return None
-        head: dict[str, Any] = json.loads(data)
+        try:
+            head: dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise RecordingDamaged(f"the manifest of {key} cannot be read") from error
         return head
 
     async def _known_chapters(self, key: Key) -> dict[str, list[str]]:

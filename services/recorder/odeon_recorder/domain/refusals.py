@@ -143,6 +143,13 @@ class SpoolFailed(DomainError):
     reason = "SPOOL_FAILED"
 
 
+class RecordingDamaged(DomainError):
+    """Object storage does not give back what was stored; a person must look at it."""
+
+    kind = Kind.UNAVAILABLE
+    reason = "RECORDING_DAMAGED"
+
+
 class TooBusy(DomainError):
     """More writes wait for this timeline than it should ever have."""
 
