@@ -75,7 +75,7 @@ class DeskAuth(IssuerAuth):
 
 
 class ScriptedSignaling(signaling_pb2_grpc.SignalingServiceServicer):
-    """A node that remembers what room told it, as text, e.g. "kick launch/bob BANNED"."""
+    """A node that remembers what room told it, as text, e.g. "kick launch/bob KICKED"."""
 
     def __init__(self) -> None:
         self.told: list[str] = []

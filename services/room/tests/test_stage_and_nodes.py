@@ -203,7 +203,7 @@ async def test_a_banned_guest_is_off_the_stage_out_of_the_session_and_stays_out(
     )
 
     assert removed.participant.state == REMOVED
-    assert room.peers.node.told == ["kick bob BANNED"]
+    assert room.peers.node.told == ["kick bob KICKED"]
     assert room.peers.auth.revoked_sessions == [("acme", "s-bob")]
     assert (await room.report("bob", session_id="s-2")).state == REMOVED
 

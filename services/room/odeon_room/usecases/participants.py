@@ -87,7 +87,8 @@ class Participants:
         if ban and participant.session_id:
             await self._desk.revoke(participant.session_id)
         address = self._address(participant)
-        await self._stage.kick(address, tenant, event_id, identity, "BANNED" if ban else "REMOVED")
+        # The one reason that clients take for final (StageClosed): after others they come back.
+        await self._stage.kick(address, tenant, event_id, identity, "KICKED")
         return participant
 
     async def mute(
