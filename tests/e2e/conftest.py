@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+from odeon_testkit.pages import strict_browser
 from odeon_testkit.product import Product, running_product
 from odeon_testkit.tenant import FRAME_RATE, SIZE, Api, api_with
 
@@ -29,3 +31,10 @@ def product(background: asyncio.Runner) -> Iterator[Product]:
 async def api(product: Product) -> AsyncIterator[Api]:
     async with api_with(product["gateway"], product["api_key"]) as api:
         yield api
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    """Chromium with a fake camera; its pages must keep to their security policy."""
+    async with strict_browser() as context:
+        yield context

@@ -1,56 +1,37 @@
 """The pages in a real browser: a host goes live, a guest joins, the audience watches."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from odeon_testkit.chromium import chromium
+from odeon_testkit.pages import (
+    GLASS,
+    PLAYED,
+    STEP_S,
+    PolicyViolated,
+    debugged,
+    grows,
+    holds,
+    strict_browser,
+)
 from odeon_testkit.product import Product
 from odeon_testkit.tenant import Api, publishing, until_playing
 from odeon_testkit.wait import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.timeout(180)]
 
-STEP_S = 45.0
-"""One step of a page on a busy machine; a healthy one takes a fraction."""
-_GLASS = "() => window.__odeon?.glass?.samples.length ?? 0"
-_PLAYED = "() => document.querySelector('video')?.currentTime ?? 0"
-_STATE = """() => {
-  const video = document.querySelector('video')
-  return JSON.stringify({
-    at: video?.currentTime, of: video?.duration, ready: video?.readyState,
-    paused: video?.paused, ended: video?.ended, error: video?.error?.message,
-    buffered: Array.from({ length: video?.buffered.length ?? 0 },
-      (_, i) => [video.buffered.start(i), video.buffered.end(i)]),
-    text: document.body.innerText.slice(0, 500),
-  })
-}"""
-"""What the page shows, for the message of a test that waited in vain."""
+LATENCY_MS = "window.__odeon.glass.samples.at(-1).latencyMs"
+"""How old the picture is that the page shows, by the clock in the picture."""
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    async with chromium() as context:
-        context.set_default_timeout(STEP_S * 1000)
-        yield context
-
-
-def watch_url(product: Product) -> str:
-    return product["watch_url"].replace("#", "?debug=1#")
-
-
-async def grows(page: Any, script: str, *, by: float) -> None:
-    """Return when what `script` tells has grown by so much."""
-    start = await page.evaluate(script)
-
-    async def grown() -> bool:
-        return bool(await page.evaluate(script) >= start + by)
-
-    try:
-        await until(grown, timeout_s=STEP_S)
-    except TimeoutError as late:
-        late.add_note(f"{script} began at {start}; {await page.evaluate(_STATE)}")
-        raise
+async def test_a_page_that_breaks_its_security_policy_fails_its_test(product: Product) -> None:
+    with pytest.raises(PolicyViolated, match="script-src-elem"):
+        async with strict_browser() as context:
+            page = await context.new_page()
+            await page.goto(product["gateway"])
+            await page.evaluate(
+                "document.head.append(Object.assign(document.createElement('script'), "
+                "{ src: 'https://elsewhere.example/x.js' }))"
+            )
 
 
 async def test_the_audience_watches_with_rewind_then_instantly_and_back(
@@ -59,19 +40,19 @@ async def test_the_audience_watches_with_rewind_then_instantly_and_back(
     page = await browser.new_page()
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
-    await page.goto(watch_url(product))
+    await page.goto(debugged(product["watch_url"]))
 
-    await grows(page, _GLASS, by=20)
+    await grows(page, GLASS, by=20)
     for choice in ("choose-whep", "choose-hls"):
         await page.get_by_test_id(choice).click()
-        await grows(page, _GLASS, by=20)
+        await grows(page, GLASS, by=20)
 
     assert broken == []
 
 
 async def test_the_watch_page_speaks_chinese_when_asked(product: Product, browser: Any) -> None:
     page = await browser.new_page()
-    await page.goto(watch_url(product))
+    await page.goto(debugged(product["watch_url"]))
 
     await page.get_by_test_id("language").click()
 
@@ -84,22 +65,24 @@ async def test_a_viewer_goes_back_in_time_and_returns_to_live(
 ) -> None:
     await until_playing(product["playlist_url"], segments=8, limit_s=60)
     page = await browser.new_page()
-    await page.goto(watch_url(product))
-    await grows(page, _GLASS, by=10)
+    await page.goto(debugged(product["watch_url"]))
+    await grows(page, GLASS, by=10)
 
     await page.evaluate("() => { document.querySelector('video').currentTime = 1 }")
-    await page.get_by_test_id("back-to-live").click()
-    await grows(page, _GLASS, by=10)
+    await holds(page, f"() => {LATENCY_MS} > 10_000")
+    back = page.get_by_test_id("back-to-live")
+    await back.and_(page.get_by_text("Back to live")).click()
 
-    behind = await page.evaluate("window.__odeon.glass.samples.at(-1).latencyMs")
-    assert behind < 10_000, "back to live must leave the past"
+    await holds(page, f"() => {LATENCY_MS} < 10_000")
+    await grows(page, GLASS, by=10)
+    assert await page.evaluate(LATENCY_MS) < 10_000, "back to live must leave the past for good"
 
 
 async def test_a_host_goes_live_and_the_audience_sees_it(api: Api, browser: Any) -> None:
     body = await api.call("room.v1.RoomService/CreateEvent", event={"title": "Launch"})
     links = body["links"]
     studio, audience = await browser.new_page(), await browser.new_page()
-    await audience.goto(links["watchUrl"].replace("#", "?debug=1#"))
+    await audience.goto(debugged(links["watchUrl"]))
     await audience.get_by_test_id("waiting-for-host").wait_for()
 
     await studio.goto(links["studioUrl"])
@@ -107,7 +90,7 @@ async def test_a_host_goes_live_and_the_audience_sees_it(api: Api, browser: Any)
     await studio.get_by_test_id("go-live").click()
     await studio.get_by_test_id("tile-own").wait_for()
 
-    await grows(audience, _PLAYED, by=3)
+    await grows(audience, PLAYED, by=3)
     state = await api.call("room.v1.RoomService/GetEvent", name=body["event"]["name"])
     assert state["event"]["state"] == "STATE_LIVE"
 
@@ -147,15 +130,25 @@ async def test_a_guest_waits_is_admitted_and_meets_the_host(api: Api, browser: A
     await api.call("room.v1.RoomService/EndEvent", name=event)
 
 
-async def test_the_page_of_an_ended_event_plays_its_recording(api: Api, browser: Any) -> None:
+async def test_the_page_of_an_ended_event_plays_its_recording_and_plays_it_again(
+    api: Api, browser: Any
+) -> None:
     event, links = await api.live_event()
     async with publishing(links):
         await until_playing(links["playlistUrl"], segments=3)
     await api.call("room.v1.RoomService/EndEvent", name=event)
 
     page = await browser.new_page()
-    await page.goto(links["watchUrl"].replace("#", "?debug=1#"))
+    await page.goto(debugged(links["watchUrl"]))
 
-    await grows(page, _PLAYED, by=2)
+    await grows(page, PLAYED, by=2)
     began = await page.evaluate("document.querySelector('video').played.start(0)")
     assert began < 1, "a recording plays from its beginning"
+    again = page.get_by_test_id("from-start")
+    await again.wait_for()
+    ended_at = await page.evaluate(PLAYED)
+
+    await again.click()
+
+    await holds(page, f"() => ({PLAYED})() < {ended_at / 2}")
+    await grows(page, PLAYED, by=1)

@@ -127,11 +127,18 @@ async function open(chosen: Chosen, now: Opened): Promise<Opened> {
   };
 }
 
-/** A machine may lack a camera or a microphone: then the other alone. */
+/**
+ * What was chosen, or what there is when that has gone. A machine may lack a camera or a
+ * microphone: then the other alone.
+ */
 async function request(constraints: MediaStreamConstraints): Promise<MediaStream> {
   try {
     return await navigator.mediaDevices.getUserMedia(constraints);
   } catch (error) {
+    // Not in every browser a DOMException.
+    if ((error as Error).name === "OverconstrainedError" && hasChoice(constraints)) {
+      return request(withoutChoice(constraints));
+    }
     const missing = error instanceof DOMException && error.name === "NotFoundError";
     if (!missing || !constraints.video || !constraints.audio) throw error;
     const { video, audio } = constraints;
@@ -141,8 +148,22 @@ async function request(constraints: MediaStreamConstraints): Promise<MediaStream
   }
 }
 
+/** Exact: an ideal device loses against another one that has the ideal size. */
 function pick(deviceId: string | undefined): MediaTrackConstraints {
-  return deviceId ? { deviceId: { ideal: deviceId } } : {};
+  return deviceId ? { deviceId: { exact: deviceId } } : {};
+}
+
+function hasChoice({ video, audio }: MediaStreamConstraints): boolean {
+  return [video, audio].some((wanted) => typeof wanted === "object" && wanted.deviceId);
+}
+
+function withoutChoice(constraints: MediaStreamConstraints): MediaStreamConstraints {
+  const without = (wanted: MediaStreamConstraints["video"]) =>
+    typeof wanted === "object" ? { ...wanted, deviceId: undefined } : wanted;
+  return {
+    ...(constraints.video ? { video: without(constraints.video) ?? true } : {}),
+    ...(constraints.audio ? { audio: without(constraints.audio) ?? true } : {}),
+  };
 }
 
 function isOpen(track: MediaStreamTrack | undefined, deviceId: string | undefined): boolean {

@@ -1,7 +1,7 @@
 import { type Event, LayoutKind, toOdeonError, type Visit } from "@odeon/sdk";
 import type { StageView } from "@odeon/sdk/stage";
 import { useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Choice } from "../../ui/Field";
 import { Notice } from "../../ui/Notice";
@@ -18,27 +18,52 @@ const KINDS: Record<LayoutName, LayoutKind> = {
 };
 const NAMES = Object.keys(KINDS) as LayoutName[];
 
-/** How the programme is put together; takes effect at once, live or not. */
-export function LayoutChoice(props: { view: StageView; visit: Visit; event: Event }) {
-  const { view, visit, event } = props;
-  const { t } = useTranslation();
+interface Wanted {
+  kind: LayoutKind;
+  focus: string;
+  nameLabels: boolean;
+}
+
+/**
+ * The layout and a way to change it. A change shows at once and builds on those before it, even
+ * while these are still on their way.
+ */
+function useLayout(visit: Visit, event: Event) {
   const client = useQueryClient();
   const [error, setError] = useState<unknown>();
+  const [wanted, setWanted] = useState<Wanted>();
+  const newest = useRef<Wanted | undefined>(undefined);
+  const sent = useRef(Promise.resolve());
   const { kind = LayoutKind.GRID, focus = "", nameLabels = true } = event.layout ?? {};
-  const current = NAMES.find((name) => KINDS[name] === kind) ?? "grid";
+  const known = { kind, focus, nameLabels };
 
-  const set = async (change: { kind?: LayoutKind; focus?: string; nameLabels?: boolean }) => {
-    setError(undefined);
+  const send = async (layout: Wanted): Promise<void> => {
     try {
-      const answer = await visit.api.room.setLayout({
-        name: event.name,
-        layout: { kind, focus, nameLabels, ...change },
-      });
+      const answer = await visit.api.room.setLayout({ name: event.name, layout });
       if (answer.event) client.setQueryData(["event", event.name], answer.event);
     } catch (thrown) {
       setError(toOdeonError(thrown));
     }
+    if (newest.current !== layout) return;
+    newest.current = undefined;
+    setWanted(undefined);
   };
+  const change = (what: Partial<Wanted>): void => {
+    const layout = { ...(newest.current ?? known), ...what };
+    newest.current = layout;
+    setWanted(layout);
+    setError(undefined);
+    sent.current = sent.current.then(() => send(layout));
+  };
+  return { ...(wanted ?? known), error, change };
+}
+
+/** How the programme is put together; takes effect at once, live or not. */
+export function LayoutChoice(props: { view: StageView; visit: Visit; event: Event }) {
+  const { view, visit, event } = props;
+  const { t } = useTranslation();
+  const { kind, focus, nameLabels, error, change } = useLayout(visit, event);
+  const current = NAMES.find((name) => KINDS[name] === kind) ?? "grid";
 
   return (
     <section className={css.section}>
@@ -47,7 +72,7 @@ export function LayoutChoice(props: { view: StageView; visit: Visit; event: Even
         tiles
         label={t("studio.layout.title")}
         value={current}
-        onChange={(name) => void set({ kind: KINDS[name] })}
+        onChange={(name) => change({ kind: KINDS[name] })}
         segments={NAMES.map((name) => ({
           value: name,
           label: t(`studio.layout.${name}`),
@@ -57,7 +82,7 @@ export function LayoutChoice(props: { view: StageView; visit: Visit; event: Even
       <Choice
         label={t("studio.layout.focus")}
         value={focus}
-        onChange={(e) => void set({ focus: e.target.value })}
+        onChange={(e) => change({ focus: e.target.value })}
       >
         <option value="">{t("studio.layout.focusSpeaker")}</option>
         {view.members
@@ -72,7 +97,7 @@ export function LayoutChoice(props: { view: StageView; visit: Visit; event: Even
         <input
           type="checkbox"
           checked={nameLabels}
-          onChange={(e) => void set({ nameLabels: e.target.checked })}
+          onChange={(e) => change({ nameLabels: e.target.checked })}
         />
         {t("studio.layout.names")}
       </label>
