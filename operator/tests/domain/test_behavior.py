@@ -122,6 +122,12 @@ def test_tolerance_keeps_small_distances_in_both_directions() -> None:
     assert pace.settle(100, needs((0, 89)), behavior, NOW).pods == 89
 
 
+def test_a_small_pool_keeps_the_pod_that_a_load_within_the_tolerance_would_need_again() -> None:
+    # 0.9 pods of load that may be 1.1 again: one pod would not do.
+    assert pace.settle(2, needs((0, 0.9)), Behavior(), NOW).pods == 2
+    assert pace.settle(2, needs((0, 0.75)), Behavior(), NOW).pods == 1
+
+
 def test_what_is_promised_ignores_tolerance_rates_and_the_window() -> None:
     slow = Direction(
         window=600 * S,

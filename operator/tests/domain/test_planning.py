@@ -197,7 +197,7 @@ def test_a_quiet_pod_holds_the_number_and_the_decision_says_so() -> None:
 
 
 def test_when_readings_return_a_whole_window_passes_before_anything_leaves() -> None:
-    memory = Memory(wanted=8)
+    memory = Memory(wanted=8, past=IDLE_LONG)
     dark = decide(POOL, POLICY, Inputs(NOW, (pod(0, 1, age=60),)), memory)
 
     def at(second: int) -> int:
