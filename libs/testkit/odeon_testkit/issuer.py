@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from joserfc.jwk import ECKey
 from odeon.auth.v1 import auth_pb2, auth_pb2_grpc
-from odeon_runtime.errors import Unauthenticated
+from odeon_runtime.errors import Unauthenticated, Unavailable
 from odeon_runtime.grpc_server import Context, GrpcServer
 from odeon_runtime.tokens import Audience, Claims, Verifier, sign
 from odeon_runtime.trust import TrustStore
@@ -96,6 +96,8 @@ class IssuerAuth(auth_pb2_grpc.AuthServiceServicer):
         self.issuer = issuer
         self.api_keys: dict[str, str] = {}
         self.exchanges = 0
+        self.away = False
+        """Whether API keys get no answer."""
         self._changed = asyncio.Condition()
         self._revoked: list[auth_pb2.RevokedSession] = []
 
@@ -104,6 +106,8 @@ class IssuerAuth(auth_pb2_grpc.AuthServiceServicer):
     ) -> auth_pb2.ExchangeApiKeyResponse:
         """Trade a key of `api_keys` (secret → tenant)."""
         self.exchanges += 1
+        if self.away:
+            raise Unavailable("auth is away")
         if request.secret not in self.api_keys:
             raise Unauthenticated("no such API key")
         token = self.issuer.api_token(tenant=self.api_keys[request.secret])

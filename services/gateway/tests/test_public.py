@@ -10,6 +10,7 @@ from odeon.auth.v1 import auth_pb2, auth_pb2_grpc
 from odeon.events.v1 import events_pb2
 from odeon.room.v1 import room_pb2, room_pb2_grpc
 from odeon.signaling.v1 import signaling_pb2, signaling_pb2_grpc
+from odeon_gateway import credentials
 from odeon_gateway.openapi import openapi, openapi_json
 from odeon_gateway.pages import edge_sources
 from odeon_runtime import subjects
@@ -135,15 +136,44 @@ async def test_an_ended_session_stops_working_at_once(world: World) -> None:
     pytest.fail("the revoked session still works")
 
 
-async def test_a_revoked_api_key_stops_working_and_an_absent_auth_does_not_matter(
-    world: World,
-) -> None:
+async def test_an_api_key_is_not_asked_about_at_every_call(world: World) -> None:
     world.auth.api_keys["odk_one"] = "acme"
-    headers = {"authorization": "Bearer odk_one"}
-    call = "room.v1.RoomService/GetEvent"
-    assert (await world.call(call, {}, headers)).status_code != 401
+
+    statuses = [await status_with_key(world, "odk_one") for _ in range(3)]
+
+    assert statuses == [404, 404, 404]
+    assert world.auth.exchanges == 1
+
+
+async def test_a_revoked_api_key_stops_working_when_it_is_asked_about_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "_RECHECK_S", 0.0)
+    world.auth.api_keys["odk_one"] = "acme"
+    before = await status_with_key(world, "odk_one")
+
     del world.auth.api_keys["odk_one"]
-    assert (await world.call(call, {}, headers)).status_code != 401  # checked a moment ago
+
+    assert (before, await status_with_key(world, "odk_one")) == (404, 401)
+
+
+async def test_a_known_api_key_works_on_while_auth_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "_RECHECK_S", 0.0)
+    world.auth.api_keys.update(odk_one="acme", odk_two="acme")
+    before = await status_with_key(world, "odk_one")
+
+    world.auth.away = True
+
+    assert (before, await status_with_key(world, "odk_one")) == (404, 404)
+    assert await status_with_key(world, "odk_two") == 503
+
+
+async def status_with_key(world: World, key: str) -> int:
+    """Of a call about an event that does not exist."""
+    headers = {"authorization": f"Bearer {key}"}
+    return (await world.call("room.v1.RoomService/GetEvent", {}, headers)).status_code
 
 
 # ---- OpenAPI
