@@ -122,6 +122,11 @@ class JobRun:
         """Process id of the present process; 0 between two."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def ending(self) -> bool:
+        """Whether it only delivers what it has and lets go of the job."""
+        return self._stop.asked.is_set()
+
     def release(self) -> None:
         """Deliver what is encoded and give the job back for another worker."""
         self._stop.ask(Outcome.RELEASED, flush=True, detail="drained")
@@ -417,7 +422,7 @@ class JobRun:
             await self._has_process.wait()
             process = self._process
             if process is None or not self.assignment.node_address:
-                await self._pause(0.1)
+                await asyncio.sleep(_FIRST_RETRY_S)
                 await self._fresh_seat()
                 continue
             self._rejoin.clear()
@@ -477,5 +482,7 @@ class JobRun:
 
     @staticmethod
     async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes with the event.
         with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()

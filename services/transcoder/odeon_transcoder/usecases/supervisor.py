@@ -14,6 +14,10 @@ _FULL_S = 0.2
 _RECALL_FOR_S = 10.0
 
 
+class _NotNow(Exception):
+    """This worker cannot run the job yet; it, or another worker, may soon."""
+
+
 class Supervisor:
     """Owns the running jobs. `take_offers` and `resume` are tasks of the service."""
 
@@ -65,7 +69,7 @@ class Supervisor:
             for job in sorted(left):
                 try:
                     await self._claim(job)
-                except Unreachable:
+                except (Unreachable, _NotNow):
                     continue
                 except JobNotOurs:
                     _log.info("job_not_resumed", job=job)
@@ -100,6 +104,8 @@ class Supervisor:
         except JobNotOurs as error:
             _log.info("offer_declined", job=offer.job, reason=str(error))
             await offer.done()
+        except _NotNow:
+            await offer.again(_FULL_S)
         except Unreachable:
             await offer.again(1.0)
         else:
@@ -108,8 +114,13 @@ class Supervisor:
     async def _claim(self, job: str) -> None:
         # One at a time: after a restart the memory and an offer name the same job.
         async with self._claiming:
-            if job not in self._jobs:
+            run = self._jobs.get(job)
+            if run is None:
                 self._run(await self._around.rooms.claim(job, self._config.worker))
+            elif run.ending:
+                # Given back and offered anew, while the old run has still to clear up: taking this
+                # offer for done would lose it.
+                raise _NotNow
 
     def _run(self, assignment: Assignment) -> None:
         _log.info("job_claimed", job=assignment.job, claim=assignment.claim)

@@ -34,6 +34,8 @@ class Process:
 
     def send(self, command: messages.Command) -> None:
         self.told.append(command)
+        if isinstance(command, messages.Finish):
+            self.report(messages.Ended("STOPPED"))
 
     def report(self, report: messages.Report) -> None:
         self._reports.put_nowait(report)
@@ -135,7 +137,8 @@ class Offered:
 
     async def again(self, delay_s: float) -> None:
         self.said.append("again" if delay_s > 0 else "again at once")
-        self.queue.offers.put_nowait(self)
+        loop = asyncio.get_running_loop()
+        loop.call_later(delay_s, self.queue.offers.put_nowait, self)
 
 
 class Queue:
