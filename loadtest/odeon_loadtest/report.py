@@ -10,8 +10,8 @@ from odeon_cli.watch.measure import percentile as percentile
 from rich.console import Console
 from rich.table import Table
 
-Relation = Literal["<=", ">=", "=="]
-_RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
+Relation = Literal["<=", ">=", ">", "=="]
+_RELATIONS = {"<=": operator.le, ">=": operator.ge, ">": operator.gt, "==": operator.eq}
 
 
 @dataclass(frozen=True, slots=True)

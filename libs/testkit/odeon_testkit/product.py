@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from odeon_testkit.process_tree import family
+
 _START_S = 90.0
 _STOP_S = 30.0
 
@@ -42,6 +44,24 @@ class Product:
     def logs(self, lines: int = 30) -> str:
         """The ends of all logs, for a failed test."""
         return log_ends(self.data_dir, lines)
+
+    def address(self, service: str, face: str) -> str:
+        """Private host:port of a Python service, e.g. the "http" of the "recorder".
+
+        Raises:
+            LookupError: it never said that it is ready, or has no such face.
+        """
+        for line in reversed((self.data_dir / "logs" / f"{service}.log").read_text().splitlines()):
+            if line.startswith('{"event": "ready"'):
+                return str(json.loads(line)[face])
+        raise LookupError(f"no ready line of {service}")
+
+    def process_of(self, words: str) -> int:
+        """Id of the first of its processes whose command line has `words`; raises LookupError."""
+        for process in family(self.process.pid):
+            if words in process.command and process.pid != self.process.pid:
+                return process.pid
+        raise LookupError(f"no process {words!r} below odeon up")
 
 
 def log_ends(data_dir: Path, lines: int = 30) -> str:
