@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odeon_operator.domain.amounts import Count, Percent
-from odeon_operator.domain.behavior import Behavior, Direction, Past, Recommendation
+from odeon_operator.domain.behavior import Behavior, Direction, Past, Rate, Recommendation
 from odeon_operator.domain.bookings import Booking, EventsPolicy, Phase
 from odeon_operator.domain.decision import Decision, Inputs, Memory, Plan, explain
 from odeon_operator.domain.demand import Certainty, Target
@@ -344,6 +344,28 @@ def test_a_pause_holds_its_direction_and_only_that(
     else:
         assert got.wanted == (wanted if pause_in else free.wanted)
     assert not (pause_in and (got.actions.drain or got.actions.delete))
+
+
+def test_a_pause_starts_nothing_even_where_the_minimum_was_raised_above_what_stands() -> None:
+    pool, policy = replace(POOL, least=5), replace(POLICY, pause_out=True)
+
+    got = plan(Inputs(NOW, pods([0, 0])), pool=pool, policy=policy, wanted=2)
+
+    assert (got.wanted, got.rule, got.actions.start) == (5, "minReplicas", ())
+
+
+def test_rates_count_what_was_decided_before() -> None:
+    slow = Behavior(scale_out=Direction(rates=(Rate(Count(2), 60 * S),)))
+    policy, memory, wanted = replace(POLICY, behavior=slow), Memory(wanted=1), []
+
+    for second in (0, 30, 60):
+        now = NOW + second * S
+        busy = tuple(replace(p, report=Report(now, sessions=2, slots=2)) for p in pods([2] * 9))
+        done = decide(POOL, policy, Inputs(now, busy), memory)
+        memory = done.memory
+        wanted.append(done.decision.wanted)
+
+    assert wanted == [3, 3, 5]
 
 
 @given(policies, loads, st.integers(0, 20))
