@@ -2,112 +2,28 @@
 //!
 //! A task of its own fetches and waiters hold a watch channel, so a viewer who leaves never cancels
 //! what the others wait for. moka only stores (its `get_with` can be cancelled with its initiator).
+mod entry;
+mod flights;
+mod key;
+
+pub use entry::{Entry, refusal_for};
+pub use flights::Flight;
+pub use key::{Key, NEGATIVE_TTL};
+
 use crate::limits::lock;
-use crate::path::Asset;
-use crate::refusal::{ORIGIN_BUSY, ORIGIN_FAILED, ORIGIN_NOT_FOUND, Refusal};
+use crate::refusal::{ORIGIN_BUSY, Refusal};
 use ahash::RandomState;
-use bytes::Bytes;
+use flights::Flights;
 use futures_util::future::BoxFuture;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{StatusCode, header};
-use std::collections::HashMap;
+use hyper::header::HeaderValue;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Failures and refusals are remembered this long: a herd asks the origin four times a second.
-pub const NEGATIVE_TTL: Duration = Duration::from_millis(250);
 /// Bookkeeping of an entry, in bytes, on top of key and body.
 const ENTRY_OVERHEAD: usize = 900;
-/// Marks the gzipped variant in a key; `#` cannot occur in a resource.
-const GZIP_MARK: &str = "#gzip";
-
-/// What is asked of the origin: a canonical resource and an encoding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    text: Arc<str>,
-    /// The kind of object; decides how long it stays fresh.
-    pub asset: Asset,
-}
-
-impl Key {
-    /// A key of a canonical resource; `gzip` asks for the compressed variant (playlists only).
-    pub fn new(mut resource: String, asset: Asset, gzip: bool) -> Self {
-        if gzip && asset.is_playlist() {
-            resource.push_str(GZIP_MARK);
-        }
-        Key {
-            text: resource.into(),
-            asset,
-        }
-    }
-
-    /// Path and query to ask the origin for.
-    pub fn resource(&self) -> &str {
-        self.text.strip_suffix(GZIP_MARK).unwrap_or(&self.text)
-    }
-
-    /// Whether the compressed variant is asked for.
-    pub fn wants_gzip(&self) -> bool {
-        self.text.ends_with(GZIP_MARK)
-    }
-
-    /// `/<tenant>/<event>`.
-    pub fn scope(&self) -> &str {
-        let end = self
-            .text
-            .match_indices('/')
-            .nth(2)
-            .map_or(self.text.len(), |(at, _)| at);
-        &self.text[..end]
-    }
-
-    /// How long a good answer is fresh, and how long after that it may stand in for a failing origin.
-    fn lifetimes(&self) -> (Duration, Duration) {
-        let ms = Duration::from_millis;
-        match self.asset {
-            // A blocking answer never changes in a way its key does not name; 1 s bounds memory.
-            Asset::Playlist if self.text.contains("_HLS_msn=") => (ms(1000), ms(10_000)),
-            // Coalescing needs a time to live above zero: 0.15 s is half a part.
-            Asset::Playlist => (ms(150), ms(5000)),
-            Asset::Multivariant => (ms(1000), ms(60_000)),
-            _ => (ms(60_000), ms(60_000)),
-        }
-    }
-}
-
-/// One answer of the origin, shared by everybody.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers, as viewers get them.
-    pub headers: HeaderMap,
-    /// Its whole body.
-    pub body: Bytes,
-}
-
-impl Entry {
-    /// The answer to a fetch that failed.
-    pub fn refused(refusal: Refusal) -> Self {
-        let mut headers = HeaderMap::new();
-        crate::cors::expose(&mut headers);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = refusal.retry_after() {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        Entry {
-            status,
-            headers,
-            body: refusal.body().into(),
-        }
-    }
-}
-
 /// Brings an object from where it is kept.
 pub trait Fetch: Send + Sync {
     /// Fetches; failures come as refused entries. `trace` is the traceparent of the first who asked.
@@ -151,29 +67,6 @@ pub enum Lookup {
     Wait(Flight, bool),
 }
 
-/// A fetch under way.
-pub struct Flight(watch::Receiver<Option<Arc<Entry>>>);
-
-impl Flight {
-    /// The object, once it landed.
-    pub async fn landed(&mut self) -> Arc<Entry> {
-        let entry = self
-            .0
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|seen| seen.clone());
-        // The channel closes without a value only if the fetch panicked.
-        entry.unwrap_or_else(|| Arc::new(Entry::refused(ORIGIN_FAILED)))
-    }
-}
-
-#[derive(Default)]
-struct Flights {
-    by_key: HashMap<Arc<str>, watch::Receiver<Option<Arc<Entry>>>, RandomState>,
-    by_scope: HashMap<Box<str>, usize, RandomState>,
-}
-
 /// Counters of the store, monotonic.
 #[derive(Debug, Default)]
 pub struct CacheFigures {
@@ -205,14 +98,7 @@ struct Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let mut flights = lock(&self.store.flights);
-        flights.by_key.remove(&self.key.text);
-        if let Some(count) = flights.by_scope.get_mut(self.key.scope()) {
-            *count -= 1;
-            if *count == 0 {
-                flights.by_scope.remove(self.key.scope());
-            }
-        }
+        lock(&self.store.flights).end(&self.key);
     }
 }
 
@@ -256,21 +142,16 @@ impl Store {
             return Ok(Lookup::Hit(entry));
         }
         let mut flights = lock(&self.flights);
-        if let Some(flight) = flights.by_key.get(&key.text) {
+        if let Some(flight) = flights.of(key) {
             self.figures.joined.fetch_add(1, Relaxed);
-            return Ok(Lookup::Wait(Flight(flight.clone()), true));
+            return Ok(Lookup::Wait(flight, true));
         }
         if let Some(entry) = self.fresh(key) {
             self.figures.hits.fetch_add(1, Relaxed);
             return Ok(Lookup::Hit(entry)); // landed between the look and the lock
         }
-        let count = flights.by_scope.entry(key.scope().into()).or_insert(0);
-        if *count >= self.flights_per_event {
-            return Err(ORIGIN_BUSY);
-        }
-        *count += 1;
-        let (landed, flight) = watch::channel(None);
-        flights.by_key.insert(key.text.clone(), flight.clone());
+        let started = flights.start(key, self.flights_per_event);
+        let (landed, flight) = started.ok_or(ORIGIN_BUSY)?;
         drop(flights);
         self.figures.fetched.fetch_add(1, Relaxed);
         let landing = Landing {
@@ -278,7 +159,7 @@ impl Store {
             key: key.clone(),
         };
         tokio::spawn(self.clone().fly(landing, landed, trace.cloned()));
-        Ok(Lookup::Wait(Flight(flight), false))
+        Ok(Lookup::Wait(flight, false))
     }
 
     async fn fly(
@@ -348,23 +229,17 @@ impl Store {
 
     /// Fetches under way.
     pub fn flights(&self) -> usize {
-        lock(&self.flights).by_key.len()
-    }
-}
-
-/// The refusal that stands for an origin status whose body said nothing useful.
-pub fn refusal_for(status: StatusCode) -> Refusal {
-    match status.as_u16() {
-        404 => ORIGIN_NOT_FOUND,
-        400..500 => crate::refusal::ORIGIN_REFUSED,
-        503 => ORIGIN_BUSY,
-        _ => ORIGIN_FAILED,
+        lock(&self.flights).len()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::Asset;
+    use bytes::Bytes;
+    use hyper::StatusCode;
+    use hyper::header::HeaderMap;
     use std::sync::atomic::AtomicUsize;
     use tokio::sync::Semaphore;
 
@@ -555,16 +430,5 @@ mod tests {
             store.get(&key("p1.0.m4s"), None),
             Ok(Lookup::Wait(..))
         ));
-    }
-
-    #[test]
-    fn variants_share_the_resource_but_not_the_key() {
-        let plain = Key::new("/a/e/main.m3u8".into(), Asset::Multivariant, false);
-        let gzip = Key::new("/a/e/main.m3u8".into(), Asset::Multivariant, true);
-        assert_ne!(plain, gzip);
-        assert_eq!(plain.resource(), gzip.resource());
-        assert!(gzip.wants_gzip() && !plain.wants_gzip());
-        assert_eq!(gzip.scope(), "/a/e");
-        assert!(!Key::new("/a/e/v/s1.m4s".into(), Asset::Segment, true).wants_gzip());
     }
 }
