@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,8 +17,9 @@ import av
 import httpx
 import pytest
 from av.video.frame import VideoFrame
-from odeon_testkit.process_tree import processes, tree
+from odeon_testkit.process_tree import family, processes, tree
 from odeon_testkit.product import Product, running_product
+from odeon_testkit.tenant import until_playing
 from odeon_testkit.wait import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -196,6 +198,58 @@ async def test_with_tls_gateway_and_edges_speak_https_by_a_local_authority() -> 
         watched = await odeon(product, "watch", "--seconds", "4", "--json")
 
     assert json.loads(watched.splitlines()[-1])["frames"] > 30
+
+
+async def test_a_data_directory_keeps_keys_events_and_recordings(tmp_path: Path) -> None:
+    async with running_product(*SMALL, "--transcoders", "2", keep_in=tmp_path) as first:
+        commands = [process.command for process in family(first.process.pid)]
+        assert sum("-m odeon_transcoder " in command for command in commands) == 2
+        await until_playing(first["playlist_url"], segments=3)
+
+    async with running_product("--no-demo", keep_in=tmp_path) as again:
+        assert again["api_key"] == first["api_key"]
+        (event,) = json.loads(await odeon(again, "events", "list", "--json"))["events"]
+        token = json.loads(await odeon(again, "token", "playback", first["event"], "--json"))
+        watched = await odeon(again, "watch", token["playlist_url"], "--seconds", "2", "--json")
+
+    assert (event["name"], event["state"]) == ("events/demo", "STATE_ENDED")
+    assert json.loads(watched.splitlines()[-1])["frames"] > 15
+
+
+async def test_ctrl_c_takes_the_temporary_directory_away_and_all_that_was_said_is_one_line(
+    tmp_path: Path,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "odeon_cli", "up", "--json", "--no-open", "--port-base", "0"),
+        *SMALL,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "ODEON_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), 90)
+    ready = json.loads(line)
+    data_dir = Path(ready["data_dir"])
+    assert data_dir.parent == tmp_path
+
+    process.send_signal(signal.SIGINT)
+    more, _ = await asyncio.wait_for(process.communicate(), 45)
+
+    assert more == b""
+    assert process.returncode == 0
+    assert data_dir.name not in names_in(tmp_path)
+    assert set(ready) == documented_keys()
+    assert [key for key in ready if not ready[key] and key != "ca_file"] == []
+
+
+def names_in(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+def documented_keys() -> set[str]:
+    """What docs/operations/cli.md says is in the ready line."""
+    text = (Path(__file__).parents[2] / "docs" / "operations" / "cli.md").read_text()
+    _, _, after = text.partition("The ready line has ")
+    return set(re.findall(r"`(\w+)`", after.partition("\n\n")[0]))
 
 
 async def test_the_other_commands_find_the_running_deployment(tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ async def run_deployment(options: UpOptions) -> None:
         layout = _layout(options, data_dir)
         if plan.hides_cameras(layout):
             console().print(
-                f"[yellow]note:[/] on {layout.gateway_url} browsers give no page a camera; "
+                f"note: on {layout.gateway_url} browsers give no page a camera; "
                 "add --tls, or leave out --host",
+                style="yellow",
+                markup=False,  # An IPv6 address looks like markup.
                 soft_wrap=True,
             )
         deployment = _Deployment(options, layout)

@@ -75,15 +75,17 @@ def log_ends(data_dir: Path, lines: int = 30) -> str:
 
 @asynccontextmanager
 async def running_product(
-    *flags: str, env: Mapping[str, str] | None = None
+    *flags: str, env: Mapping[str, str] | None = None, keep_in: Path | None = None
 ) -> AsyncIterator[Product]:
     """Start a deployment on free ports, wait until it is ready, stop it at the end.
+
+    Its data is kept in `keep_in`, otherwise nothing is.
 
     Raises:
         ProductFailed: it did not become ready within 90 s.
     """
     # Short: Unix sockets and Chromium dislike long paths.
-    data_dir = Path(tempfile.mkdtemp(prefix="odeon-"))
+    data_dir = keep_in or Path(tempfile.mkdtemp(prefix="odeon-"))
     command = [sys.executable, "-m", "odeon_cli", "up", "--json", "--no-open"]
     command += ["--port-base", "0", "--data-dir", str(data_dir), *flags]
     process = await asyncio.create_subprocess_exec(
@@ -97,7 +99,8 @@ async def running_product(
         yield Product(await _ready(process, data_dir), data_dir, process)
     finally:
         await _stop(process)
-        shutil.rmtree(data_dir, ignore_errors=True)
+        if keep_in is None:
+            shutil.rmtree(data_dir, ignore_errors=True)
 
 
 async def _ready(process: asyncio.subprocess.Process, data_dir: Path) -> dict[str, Any]:
