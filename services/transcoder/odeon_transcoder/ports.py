@@ -165,6 +165,10 @@ class Offer(Protocol):
     def job(self) -> str:
         """Resource name of the offered job."""
 
+    @property
+    def slots(self) -> int:
+        """How many slots it takes."""
+
     async def done(self) -> None:
         """Claimed, or nothing to do any more."""
 

@@ -15,6 +15,7 @@ class JobOffer:
         self._offer = offer
         job = offer.fact.job_offered.job_id
         self.job = job if job.startswith("jobs/") else f"jobs/{job}"
+        self.slots = offer.fact.job_offered.slots
 
     async def done(self) -> None:
         """Claimed, or nothing to do any more."""

@@ -6,7 +6,15 @@ from contextlib import suppress
 
 from odeon_runtime.logs import logger
 
-from odeon_transcoder.ports import Assignment, JobNotOurs, Memory, Offer, Offers, Unreachable
+from odeon_transcoder.ports import (
+    Assignment,
+    JobNotOurs,
+    Memory,
+    Offer,
+    Offers,
+    Outcome,
+    Unreachable,
+)
 from odeon_transcoder.usecases.job import JobConfig, JobRun, Surroundings
 
 _log = logger(__name__)
@@ -51,10 +59,15 @@ class Supervisor:
         """Slots that running jobs take."""
         return sum(job.assignment.slots for job in self._jobs.values())
 
+    @property
+    def slots_free(self) -> int:
+        """Slots for new jobs; after settings changed, perhaps fewer than none."""
+        return self.slots - self.slots_used
+
     async def take_offers(self) -> None:
         """Claim offered jobs while there is a free slot; for ever."""
         while True:
-            if self.draining or self.slots_used >= self.slots:
+            if self.draining or self.slots_free <= 0:
                 await asyncio.sleep(_FULL_S)
                 continue
             offer = await self._offers.next()
@@ -100,7 +113,7 @@ class Supervisor:
             await offer.again(0.0)
             return
         try:
-            await self._claim(offer.job)
+            await self._claim(offer.job, slots=offer.slots)
         except JobNotOurs as error:
             _log.info("offer_declined", job=offer.job, reason=str(error))
             await offer.done()
@@ -111,16 +124,28 @@ class Supervisor:
         else:
             await offer.done()
 
-    async def _claim(self, job: str) -> None:
-        # One at a time: after a restart the memory and an offer name the same job.
+    async def _claim(self, job: str, *, slots: int = 1) -> None:
+        # One at a time: after a restart the memory and an offer name the same job, and what is
+        # free is known only once the claim before has been answered.
         async with self._claiming:
             run = self._jobs.get(job)
             if run is None:
-                self._run(await self._around.rooms.claim(job, self._config.worker))
+                if max(slots, 1) > self.slots_free:
+                    raise _NotNow
+                self._run(await self._fitting(job))
             elif run.ending:
                 # Given back and offered anew, while the old run has still to clear up: taking this
                 # offer for done would lose it.
                 raise _NotNow
+
+    async def _fitting(self, job: str) -> Assignment:
+        """Claim a job; one that takes more than is free, as only its claim tells, is given back."""
+        worker = self._config.worker
+        assignment = await self._around.rooms.claim(job, worker)
+        if assignment.slots > self.slots_free:
+            await self._around.rooms.finish(assignment, worker, Outcome.RELEASED, "no free slots")
+            raise JobNotOurs("no free slots")
+        return assignment
 
     def _run(self, assignment: Assignment) -> None:
         _log.info("job_claimed", job=assignment.job, claim=assignment.claim)

@@ -12,6 +12,7 @@ from odeon_transcoder import messages
 from odeon_transcoder.ports import (
     Assignment,
     JobNotOurs,
+    Offers,
     Outcome,
     StageConnection,
     Unreachable,
@@ -197,11 +198,18 @@ class Workshop:
         self.spawn(made.run())
         return made
 
-    def worker(self, name: str, *, slots: int, remembers: Iterable[str] = ()) -> Supervisor:
+    def worker(
+        self,
+        name: str,
+        *,
+        slots: int,
+        remembers: Iterable[str] = (),
+        offers: Offers | None = None,
+    ) -> Supervisor:
         """A worker that takes offers."""
         made = Supervisor(
             slots=slots,
-            offers=self.queue,
+            offers=offers or self.queue,
             memory=Remembered(remembers),
             config=JobConfig(name, "http://recorder", "127.0.0.1", watchdog_s=60),
             around=self.around(),
