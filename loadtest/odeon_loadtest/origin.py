@@ -16,6 +16,8 @@ from odeon_testkit.wait import until
 
 _AT_ONCE = 8
 _BACK_S = 20.0
+_WHOLE = 0.9
+"""Share of the target duration; audio ends its segments within a frame of it."""
 
 Digests = Mapping[str, str]
 """SHA-256 of what an address answers."""
@@ -116,11 +118,16 @@ def new_gaps(before: Mapping[str, Listed], after: Mapping[str, Listed]) -> int:
 
 
 def closed_between(before: Listed, after: Listed) -> list[int]:
-    """Media sequence numbers of segments that were closed since; a missing one is none."""
+    """Media sequence numbers of segments that their encoder closed since, so that it was told.
+
+    A missing one is none, nor is a short one: the recorder closed that, for a rung that rests or
+    an owner that is gone.
+    """
+    whole_s = _WHOLE * after.number("EXT-X-TARGETDURATION")
     return [
         segment.msn
         for segment in after.segments
-        if segment.msn >= before.edge[0] and not segment.gap
+        if segment.msn >= before.edge[0] and not segment.gap and segment.duration_s >= whole_s
     ]
 
 

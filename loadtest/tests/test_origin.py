@@ -7,12 +7,12 @@ HOLE = '#EXT-X-PART:DURATION=0.333,URI="p{msn}.{part}.m4s",GAP=YES\n'
 
 
 def playlist(*segments: str, open_parts: int = 1, part: str = PART) -> Listed:
-    """Segments from number 0: "s" a whole one, "d" one behind a discontinuity, "g" a gap."""
-    text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n"
+    """Segments from 0: "s" whole, "d" behind a discontinuity, "g" a gap, "h" cut in half."""
+    text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-TARGETDURATION:2\n"
     for msn, kind in enumerate(segments):
         text += "#EXT-X-DISCONTINUITY\n" if kind == "d" else ""
         text += "#EXT-X-GAP\n" if kind == "g" else ""
-        text += f"#EXTINF:2.0,\ns{msn}.m4s\n"
+        text += f"#EXTINF:{1.0 if kind == 'h' else 2.0},\ns{msn}.m4s\n"
     return parse(text + "".join(part.format(msn=len(segments), part=n) for n in range(open_parts)))
 
 
@@ -44,5 +44,5 @@ def test_a_rung_that_rested_before_or_rests_much_later_has_no_new_gap() -> None:
     assert new_gaps({"v360": playlist(*"ss")}, {"v360": playlist(*"ssssg")}) == 0
 
 
-def test_what_was_open_counts_as_closed_later_and_a_gap_never() -> None:
-    assert closed_between(playlist(*"ss"), playlist(*"sssgs")) == [2, 4]
+def test_what_was_open_counts_as_closed_later_unless_it_is_a_gap_or_was_cut_short() -> None:
+    assert closed_between(playlist(*"ss"), playlist(*"sssgsh")) == [2, 4]
