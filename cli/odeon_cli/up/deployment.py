@@ -23,7 +23,15 @@ from odeon_cli.up import demo as demos
 from odeon_cli.up import plan
 from odeon_cli.up.child import Child, ProcessSpec
 from odeon_cli.up.ports import block_of_ports
-from odeon_cli.up.show import LiveShow, LogShow, RunningShow, Show, links_text, show_running
+from odeon_cli.up.show import (
+    LiveShow,
+    LogShow,
+    RunningShow,
+    Show,
+    links_file,
+    links_text,
+    show_running,
+)
 from odeon_cli.up.supervisor import Supervisor
 
 _SECRETS_FILE = "secrets.json"
@@ -259,7 +267,7 @@ def _report(options: UpOptions, running: Running, seconds: float) -> None:
         emit(running.record())
         return
     if running.event:
-        write_private(Path(running.data_dir) / "links.txt", links_text(running))
+        write_private(links_file(running), links_text(running))
     show_running(running, seconds)
     if options.open_page and running.watch_url and _has_desktop():
         webbrowser.open(running.watch_url)

@@ -138,22 +138,32 @@ def _why(code: int | None) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
+_START_HERE = "start here"
+_SHORTENED = "a link to click"
+"""Its text leaves the token out."""
+
+
+def links_file(running: Running) -> Path:
+    """Where the links stand in full, to copy from."""
+    return Path(running.data_dir) / "links.txt"
+
+
 def show_running(running: Running, seconds: float) -> None:
     """The addresses, and what to do with them."""
     out = Console(highlight=False)
     table = _rows()
-    table.add_row("pages", _link(running.gateway))
+    table.add_row("open", _link(running.gateway), _START_HERE if running.event else "")
     if running.event:
-        table.add_row("", _link(running.watch_url), "the audience")
-        table.add_row("", _link(running.studio_url), "the host")
+        table.add_row("audience", _link(running.watch_url), _SHORTENED)
+        table.add_row("host", _link(running.studio_url), _SHORTENED)
         table.add_row("playlist", _link(running.playlist_url), "through edge 1")
     for index, edge in enumerate(running.edges, 1):
         table.add_row(f"edge {index}", edge)
     table.add_row("gRPC", running.grpc)
     table.add_row("API key", running.api_key)
-    table.add_row(
-        "data, logs", running.data_dir, "" if not running.event else "full links: links.txt"
-    )
+    table.add_row("data, logs", running.data_dir)
+    if running.event:
+        table.add_row("to copy", str(links_file(running)), "all of it in full")
     if running.ca_file:
         table.add_row("authority", running.ca_file, "trust it once in your browser")
     out.print(Panel(table, title=f"Odeon runs (ready in {seconds:.1f} s)", title_align="left"))

@@ -41,7 +41,8 @@ def test_the_table_is_narrow_and_shows_no_token(
     shown = capsys.readouterr().out
     assert max(len(line) for line in shown.splitlines()) <= 100
     assert len(shown.splitlines()) < 30
-    for address in (*RUNNING.edges, RUNNING.grpc, RUNNING.api_key, RUNNING.whip_url):
+    copied = "/tmp/odeon-x/links.txt"
+    for address in (*RUNNING.edges, RUNNING.grpc, RUNNING.api_key, RUNNING.whip_url, copied):
         assert address in shown
     assert not any(letter * 20 in shown for letter in "wspt")
 
