@@ -7,6 +7,8 @@ from enum import Enum
 from odeon_transcoder.domain.ladder import Size
 
 MAX_PEOPLE = 12
+_LEAST_PLATE = 14
+"""Pixels of height, for text of ten: with less, Chinese characters run together."""
 
 
 class LayoutKind(Enum):
@@ -53,6 +55,16 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Plate:
+    """Where a box's name goes, even on all sides; `width` is the most it may take."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Frame:
     left: float
     top: float
@@ -88,6 +100,21 @@ def arrange(
             frames = [(main, _Frame(0, 0, canvas.width, canvas.height))]
     alone = len(frames) == 1
     return tuple(_box(seat, frame, canvas, labels, alone) for seat, frame in frames)
+
+
+def name_plate(box: Box, canvas: Size) -> Plate | None:
+    """The place for a box's name: its lower left, nearer to the edge in a small box.
+
+    None only where not even two signs of ten pixels have room, which no layout of a 240p canvas
+    comes to.
+    """
+    height = max(_LEAST_PLATE, min(box.height // 10, canvas.height // 18)) // 2 * 2
+    roomy = box.width >= 4 * height and box.height >= 3 * height
+    margin = height // 4 * 2 if roomy else 2
+    width = (box.width - 2 * margin) // 2 * 2
+    if width < 2 * _LEAST_PLATE or box.height < height + 2 * margin:
+        return None
+    return Plate(box.left + margin, box.top + box.height - height - margin, width, height)
 
 
 def _box(seat: Seat, frame: _Frame, canvas: Size, labels: bool, alone: bool) -> Box:

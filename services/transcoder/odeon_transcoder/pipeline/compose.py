@@ -9,7 +9,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from odeon_transcoder.domain.ladder import Size
-from odeon_transcoder.domain.layout import Box, Fit
+from odeon_transcoder.domain.layout import Box, Fit, name_plate
 from odeon_transcoder.pipeline import labels
 from odeon_transcoder.pipeline.labels import Stamp
 
@@ -131,7 +131,7 @@ class Compositor:
             else:
                 self._draw_picture(target, box, picture)
             if box.label:
-                _draw_label(target, box)
+                _draw_label(target, box, canvas)
         return frame
 
     def _draw_picture(self, target: Planes, box: Box, picture: av.VideoFrame) -> None:
@@ -220,14 +220,11 @@ def _draw_tile(target: Planes, box: Box) -> None:
     _blit(target, still.planes, box.left, box.top)
 
 
-def _draw_label(target: Planes, box: Box) -> None:
-    height = max(14, min(box.height // 10, target[0].shape[0] // 18)) // 2 * 2
-    if box.width < 4 * height or box.height < 3 * height:
-        return
-    name = box.seat.name or box.seat.identity
-    stamp = labels.label(name, (box.width - height) // 2 * 2, height)
-    margin = height // 4 * 2
-    _blend(target, stamp, box.left + margin, box.top + box.height - height - margin)
+def _draw_label(target: Planes, box: Box, canvas: Size) -> None:
+    plate = name_plate(box, canvas)
+    if plate is not None:
+        name = box.seat.name or box.seat.identity
+        _blend(target, labels.label(name, plate.width, plate.height), plate.left, plate.top)
 
 
 def _blend(target: Planes, stamp: Stamp, left: int, top: int) -> None:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from odeon_transcoder.domain.ladder import Size
-from odeon_transcoder.domain.layout import MAX_PEOPLE, Fit, LayoutKind, Seat, arrange
+from odeon_transcoder.domain.layout import (
+    MAX_PEOPLE,
+    Fit,
+    LayoutKind,
+    Seat,
+    arrange,
+    name_plate,
+)
 
 CANVAS = Size(1280, 720)
 
@@ -86,3 +93,21 @@ def test_the_small_picture_lies_in_the_lower_right_corner_on_top() -> None:
 
 def test_nobody_gives_no_boxes() -> None:
     assert arrange(LayoutKind.GRID, None, [], CANVAS) == ()
+
+
+@given(
+    st.sampled_from(LayoutKind),
+    st.integers(1, MAX_PEOPLE),
+    st.sampled_from([Size(1280, 720), Size(640, 360), Size(854, 480), Size(426, 240)]),
+)
+def test_everybody_has_room_for_a_legible_name_in_the_own_box(
+    kind: LayoutKind, count: int, canvas: Size
+) -> None:
+    seats = _seats(count, screen=kind is LayoutKind.SCREEN_SPEAKER)
+
+    for box in arrange(kind, seats[0], seats[1:], canvas, labels=True):
+        plate = name_plate(box, canvas)
+        assert plate is not None and plate.height >= 14 and plate.width >= 28
+        assert all(v % 2 == 0 for v in (plate.left, plate.top, plate.width, plate.height))
+        assert box.left < plate.left and plate.left + plate.width < box.left + box.width
+        assert box.top < plate.top and plate.top + plate.height < box.top + box.height

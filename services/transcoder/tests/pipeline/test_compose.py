@@ -4,6 +4,9 @@ To renew them after a wanted change: ODEON_WRITE_GOLDEN=1 pytest …/test_compos
 """
 
 import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -12,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from odeon_transcoder.domain.director import LayoutChoice, direct
 from odeon_transcoder.domain.ladder import Size
-from odeon_transcoder.domain.layout import LayoutKind, Seat, arrange
+from odeon_transcoder.domain.layout import Box, LayoutKind, Plate, Seat, arrange, name_plate
 from odeon_transcoder.pipeline import labels
 from odeon_transcoder.pipeline.compose import Compositor, blank, planes_of
 from PIL import Image
@@ -40,21 +43,20 @@ def _picture(number: int, size: Size = Size(320, 180)) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
 
 
-def _composed(
-    kind: LayoutKind,
-    people: int,
-    *,
-    screen: bool = False,
-    canvas: Size = CANVAS,
-    label: bool = True,
-) -> av.VideoFrame:
+def _boxes(kind: LayoutKind, people: int, *, screen: bool, label: bool) -> tuple[Box, ...]:
     seats = [Seat(f"t{n}", f"p{n}", NAMES[n]) for n in range(people)]
-    pictures = {f"t{n}": _picture(n) for n in range(people)}
     if screen:
         seats.append(Seat("screen", "p0", "Screen", screen=True))
-        pictures["screen"] = _picture(20, Size(800, 600))
     main, others = direct(LayoutChoice(kind), seats, None)
-    boxes = arrange(kind, main, others, CANVAS, labels=label)
+    return arrange(kind, main, others, CANVAS, labels=label)
+
+
+def _composed(
+    kind: LayoutKind, people: int, *, screen: bool = False, label: bool = True
+) -> av.VideoFrame:
+    pictures = {f"t{n}": _picture(n) for n in range(people)}
+    pictures["screen"] = _picture(20, Size(800, 600))
+    boxes = _boxes(kind, people, screen=screen, label=label)
     return Compositor().compose(CANVAS, boxes, pictures)
 
 
@@ -68,25 +70,53 @@ def _with_tile() -> av.VideoFrame:
     return Compositor().compose(CANVAS, boxes, {"t0": _picture(0), "t2": _picture(2)})
 
 
-CASES = {
-    "single-with-bars": lambda: _composed(LayoutKind.SINGLE, 0, screen=True),
-    "single-with-label": lambda: _composed(LayoutKind.SINGLE, 2),
-    "grid-2": lambda: _composed(LayoutKind.GRID, 2),
-    "grid-5": lambda: _composed(LayoutKind.GRID, 5),
-    "grid-12": lambda: _composed(LayoutKind.GRID, 12),
+@dataclass(frozen=True)
+class _Case:
+    """A layout with so many people, named or not."""
+
+    kind: LayoutKind
+    people: int
+    screen: bool = False
+
+    def frame(self, *, label: bool = True) -> av.VideoFrame:
+        return _composed(self.kind, self.people, screen=self.screen, label=label)
+
+    def named(self) -> list[tuple[Box, Plate]]:
+        """The boxes that must show a name, and where."""
+        boxes = _boxes(self.kind, self.people, screen=self.screen, label=True)
+        plates = [(box, name_plate(box, CANVAS)) for box in boxes if not box.seat.screen]
+        return [(box, plate) for box, plate in plates if plate is not None]
+
+
+LAYOUTS = {
+    "single-with-bars": _Case(LayoutKind.SINGLE, 0, screen=True),
+    "single-with-label": _Case(LayoutKind.SINGLE, 2),
+    "grid-2": _Case(LayoutKind.GRID, 2),
+    "grid-5": _Case(LayoutKind.GRID, 5),
+    "grid-12": _Case(LayoutKind.GRID, 12),
+    "speaker-4": _Case(LayoutKind.SPEAKER, 4),
+    "speaker-12": _Case(LayoutKind.SPEAKER, 12),
+    "picture-in-picture": _Case(LayoutKind.PICTURE_IN_PICTURE, 3),
+    "screen-speaker-3": _Case(LayoutKind.SCREEN_SPEAKER, 3, screen=True),
+    "screen-speaker-11": _Case(LayoutKind.SCREEN_SPEAKER, 11, screen=True),
+}
+CASES: dict[str, Callable[[], av.VideoFrame]] = {
+    **{name: case.frame for name, case in LAYOUTS.items()},
     "grid-with-tile": _with_tile,
-    "speaker-4": lambda: _composed(LayoutKind.SPEAKER, 4),
-    "speaker-12": lambda: _composed(LayoutKind.SPEAKER, 12),
-    "picture-in-picture": lambda: _composed(LayoutKind.PICTURE_IN_PICTURE, 3),
-    "screen-speaker-3": lambda: _composed(LayoutKind.SCREEN_SPEAKER, 3, screen=True),
-    "screen-speaker-11": lambda: _composed(LayoutKind.SCREEN_SPEAKER, 11, screen=True),
     "slate": _slate,
 }
+EVERY_COUNT = [
+    _Case(LayoutKind.SINGLE, 1),
+    *(_Case(LayoutKind.GRID, people) for people in range(2, 13)),
+    *(_Case(LayoutKind.SPEAKER, people) for people in range(2, 13)),
+    *(_Case(LayoutKind.PICTURE_IN_PICTURE, people) for people in range(2, 13)),
+    *(_Case(LayoutKind.SCREEN_SPEAKER, people, screen=True) for people in range(1, 12)),
+]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_layout_looks_as_it_always_did(name: str) -> None:
-    image = _image(CASES[name]()).resize((320, 180), Image.Resampling.BOX)
+    image = _image(CASES[name]())
     path = GOLDEN / f"{name}.png"
     if os.environ.get("ODEON_WRITE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
@@ -98,6 +128,44 @@ def test_a_layout_looks_as_it_always_did(name: str) -> None:
         seen = np.asarray(image, np.float64)[..., channel]
         wanted = np.asarray(golden, np.float64)[..., channel]
         assert ssim(seen, wanted) >= 0.97
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_name_looks_as_it_always_did(name: str) -> None:
+    """The whole picture hardly changes when its names are missing, so each is looked at alone."""
+    seen, wanted = _image(LAYOUTS[name].frame()), Image.open(GOLDEN / f"{name}.png")
+
+    for box, plate in LAYOUTS[name].named():
+        assert _similar(seen, wanted, plate) >= 0.97, box.seat.name
+
+
+@pytest.mark.parametrize("case", EVERY_COUNT, ids=lambda c: f"{c.kind.value}-{c.people}")
+def test_everybody_has_a_name_in_every_layout(case: _Case) -> None:
+    named, without = _image(case.frame()), _image(case.frame(label=False))
+    people = _boxes(case.kind, case.people, screen=case.screen, label=True)
+    plates = {box.seat.key: plate for box, plate in case.named()}
+
+    for box in people:
+        if not box.seat.screen:
+            assert _similar(named, without, plates[box.seat.key]) < 0.9, box.seat.name
+
+
+@pytest.mark.parametrize("name", ["grid-2", "grid-12", "speaker-12", "screen-speaker-11"])
+def test_a_chinese_name_in_empty_boxes_would_be_seen(name: str) -> None:
+    case, wanted = LAYOUTS[name], Image.open(GOLDEN / f"{name}.png")
+    boxes = [
+        # No CJK font has hieroglyphs: each becomes the box that stands for a missing glyph.
+        replace(box, seat=replace(box.seat, name=re.sub(r"[\u4e00-\u9fff]", "𓀀", box.seat.name)))
+        for box in _boxes(case.kind, case.people, screen=case.screen, label=True)
+    ]
+    pictures = {
+        box.seat.key: _picture(int(box.seat.key[1:])) for box in boxes if not box.seat.screen
+    }
+    seen = _image(Compositor().compose(CANVAS, boxes, pictures))
+
+    for box, plate in case.named():
+        if not box.seat.name.isascii() and box.seat.name[0] >= "\u4e00":
+            assert _similar(seen, wanted, plate) < 0.97, box.seat.name
 
 
 def test_ssim_sees_a_wrong_layout() -> None:
@@ -166,6 +234,14 @@ def test_a_chinese_name_is_drawn_with_a_font_that_has_it() -> None:
     ink = {name: int(labels.label(name, 400, 40).luma.sum()) for name in ("王小明", "陈美丽")}
 
     assert len(set(ink.values())) == 2, "both are boxes: no CJK font is installed"
+
+
+def _similar(a: Image.Image, b: Image.Image, plate: Plate) -> float:
+    """SSIM of the left of a plate, where even a short name is."""
+    width = min(plate.width, 3 * plate.height)
+    area = (plate.left, plate.top, plate.left + width, plate.top + plate.height)
+    grays = [np.asarray(image.convert("L").crop(area), np.float64) for image in (a, b)]
+    return ssim(grays[0], grays[1])
 
 
 def _image(frame: av.VideoFrame) -> Image.Image:
