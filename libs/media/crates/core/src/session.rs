@@ -126,7 +126,7 @@ pub(crate) struct Session {
     pub(crate) remb: Option<(u64, Instant)>,
     /// What a publisher without transport-cc may send, and when it is told next.
     pub(crate) receive_rate: Option<(ReceiveRate, Instant)>,
-    /// Of the layers that were chosen last.
+    /// Of the layers that are forwarded.
     pub(crate) media_bps: u64,
     pub(crate) desired_bps: u64,
     pub(crate) minimum_bps: u64,

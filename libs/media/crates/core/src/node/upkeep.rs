@@ -28,7 +28,7 @@ pub(super) struct Speakers {
 
 /// What a session gets and what it would take, in bits per second.
 struct Ambitions {
-    /// Of the layers that are chosen.
+    /// Of the layers that are forwarded, be they chosen or on their way out.
     media: u64,
     /// The best of everything.
     desired: u64,
@@ -188,12 +188,14 @@ impl Sfu {
                 continue;
             }
             slot.target_layer = target;
-            match (slot.track, target) {
-                (Some(track), Some(layer)) if slot.current != Some(Source { track, layer }) => {
-                    wanted.push((track, layer));
-                }
-                (_, None) => slot.current = None,
-                _ => {}
+            let source = slot.track.zip(target).map(|(track, layer)| Source { track, layer });
+            if slot.current == source {
+                // Only a layer that was still waited for is given up again.
+                continue;
+            }
+            match source {
+                Some(Source { track, layer }) => wanted.push((track, layer)),
+                None => slot.current = None,
             }
             if cut {
                 session.cut(index);
@@ -268,12 +270,13 @@ impl Sfu {
     /// any picture needs: padding fills the path up to that, so that the estimate can tell whether
     /// it bears it.
     fn ambitions(&self, session: &Session, now: Instant) -> Ambitions {
-        let (mut current, mut best, mut step) = (0, 0, 0);
+        let (mut media, mut current, mut best, mut step) = (0, 0, 0, 0);
         for (_, slot, track) in self.subscribed(session) {
             let bps = |layer: usize| track.layers.get(layer).map_or(0, |layer| layer.rate.bps());
             let layers = undominated(track, capped(track, slot.wanted_layer.as_deref(), now));
             let now_bps = slot.target_layer.map_or(0, bps);
             let above = layers.iter().map(|&layer| bps(layer)).find(|&other| other > now_bps);
+            media += slot.current.as_ref().map_or(0, |source| bps(source.layer));
             current += now_bps;
             best += layers.last().map_or(now_bps, |&layer| bps(layer));
             step = match (step, above.map_or(0, |other| other - now_bps)) {
@@ -283,7 +286,7 @@ impl Sfu {
             };
         }
         let minimum = if step == 0 { 0 } else { (current + step) * 5 / 4 };
-        Ambitions { media: current, desired: best * 3 / 2, minimum }
+        Ambitions { media, desired: best * 3 / 2, minimum }
     }
 
     fn rank_speakers(&mut self, now: Instant) {
