@@ -66,7 +66,7 @@ export function Screen({ video, protocol, hls, whep, ended, title }: ScreenProps
           <media-fullscreen-button />
         </media-control-bar>
       </media-controller>
-      <SoundButton video={video} />
+      {finished ? null : <SoundButton video={video} />}
       {finished ? (
         <div className={css.over}>
           <Button
