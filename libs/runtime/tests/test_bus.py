@@ -11,10 +11,11 @@ from nats.aio.msg import Msg
 from odeon.events.v1 import events_pb2
 from odeon_runtime import outbox, subjects
 from odeon_runtime.bus import Bus, Offer, Puller, envelope
-from odeon_runtime.telemetry import context_of, setup_tracing
+from odeon_runtime.telemetry import context_of
 from odeon_runtime.trust import TrustStore, follow_bus
 from odeon_testkit.nats import NatsServer, nats_server
 from odeon_testkit.wait import until
+from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import REGISTRY
 
 
@@ -210,7 +211,7 @@ async def test_work_that_fails_by_itself_is_tried_five_times_and_then_put_aside(
     async with Bus(server.url, name="test") as bus:
         await bus.ensure_streams()
         with (
-            setup_tracing("test", endpoint="")
+            TracerProvider()  # not the process's: that can be set once, and other tests do
             .get_tracer("t")
             .start_as_current_span("offer", context_of(trace))
         ):
