@@ -46,7 +46,9 @@ async def layout_is(api: Api, event: str, **fields: str) -> None:
     await until(set_, timeout_s=STEP_S)
 
 
-async def test_the_lobby_shows_the_chosen_camera_and_remembers_it(api: Api) -> None:
+async def test_the_lobby_shows_the_chosen_camera_and_remembers_it_while_it_is_there(
+    api: Api,
+) -> None:
     _, links = await api.live_event()
     async with strict_browser("--use-fake-device-for-media-stream=device-count=2") as browser:
         page = await browser.new_page()
@@ -63,6 +65,10 @@ async def test_the_lobby_shows_the_chosen_camera_and_remembers_it(api: Api) -> N
         await grows(page, f"() => {preview}.currentTime", by=0.5)
         await page.reload()
         await holds(page, f"() => {preview} && {label} === {second!r}")
+
+        await page.evaluate("localStorage.setItem('odeon.devices', '{\"camera\": \"unplugged\"}')")
+        await page.reload()
+        await grows(page, f"() => {preview}?.currentTime ?? 0", by=0.5)
 
 
 async def test_layout_buttons_change_the_event_and_the_programmes_picture(

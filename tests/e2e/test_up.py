@@ -225,14 +225,18 @@ async def test_ctrl_c_takes_the_temporary_directory_away_and_all_that_was_said_i
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "ODEON_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)},
     )
-    assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 90)
-    ready = json.loads(line)
-    data_dir = Path(ready["data_dir"])
-    assert data_dir.parent == tmp_path
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), 90)
+        ready = json.loads(line)
+        data_dir = Path(ready["data_dir"])
+        assert data_dir.parent == tmp_path
 
-    process.send_signal(signal.SIGINT)
-    more, _ = await asyncio.wait_for(process.communicate(), 45)
+        process.send_signal(signal.SIGINT)
+        more, _ = await asyncio.wait_for(process.communicate(), 45)
+    finally:
+        if process.returncode is None:
+            process.kill()  # Its children go with it.
 
     assert more == b""
     assert process.returncode == 0
