@@ -81,6 +81,12 @@ test_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
+# Only the tests of object storage need it; without Go they are skipped, but never under CI.
+s3_server() {
+  command -v go >/dev/null || [ "${CI:-}" = true ] || { echo "no Go: no S3 server"; return 0; }
+  .venv/bin/python -c "from odeon_testkit.s3 import s3_program; print(s3_program())"
+}
+
 check_tools
 say "Setting up Odeon (logs of a failing step are shown)"
 step "uv" find_uv
@@ -93,4 +99,5 @@ fi
 step "web packages" web_packages
 step "Python packages and the Rust media core" python_packages
 step "edge (Rust)" edge_binary
+[ "$mode" = test ] && step "S3 server for the tests (Go)" s3_server
 step "web app" web_app
