@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from itertools import pairwise
 
 import httpx
@@ -9,7 +10,7 @@ from odeon_loadtest.report import percentile
 from odeon_testkit.llhls import errors
 from odeon_testkit.llhls import watch as check_playlists
 from odeon_testkit.product import Product
-from odeon_testkit.recording import fetch, frames, lip_sync_ms, renditions
+from odeon_testkit.recording import fetch, frames, get, lip_sync_ms, parse_media, renditions
 from odeon_testkit.tenant import FRAME_RATE, Api, publishing, until_playing, watch_report
 from odeon_testkit.wait import until
 
@@ -50,17 +51,39 @@ async def test_a_publisher_whose_sound_is_late_fails_the_lip_sync_check(api: Api
     assert late > LIP_SYNC_MS
 
 
+async def first_counters(http: httpx.AsyncClient, url: str) -> dict[int, int]:
+    """The card's counter in the first picture of each segment, by media sequence number."""
+    text = (await get(http, url)).text
+    rendition, number = parse_media(url, text), re.search(r"#EXT-X-MEDIA-SEQUENCE:(\d+)", text)
+    assert number is not None and rendition.gaps == 0
+    segments = [(init, uri) for init, uris in rendition.runs for uri in uris]
+    found = {}
+    for msn, (init, uri) in enumerate(segments, int(number[1])):
+        file = (await get(http, init)).content + (await get(http, uri)).content
+        card = (await asyncio.to_thread(frames, file))[0].card
+        assert card is not None, f"the first picture of segment {msn} shows no card"
+        found[msn] = card.counter
+    return found
+
+
+def shifted(rungs: list[dict[int, int]]) -> list[int]:
+    """The segments that all rungs have and that do not start with the same picture in all."""
+    shared = set.intersection(*(set(rung) for rung in rungs))
+    assert len(shared) >= 2, "too few segments to judge"
+    return sorted(msn for msn in shared if len({rung[msn] for rung in rungs}) > 1)
+
+
 async def test_all_rungs_start_their_segments_with_the_same_picture(product: Product) -> None:
     await until_playing(product["playlist_url"], segments=3)
 
     async with httpx.AsyncClient(timeout=15) as http:
         video, _ = await renditions(http, product["playlist_url"])
-        files = [(await fetch(http, url, last_segments=2))[1][-1] for url in video]
-    firsts = [{f.card.counter for f in frames(file) if f.card} for file in files]
+        rungs = [await first_counters(http, url) for url in video]
 
-    assert len(video) >= 2
-    shared = set.intersection(*firsts)
-    assert len(shared) >= FRAME_RATE, "the rungs do not show the same frames"
+    assert len(rungs) >= 2
+    assert shifted(rungs) == []
+    late = {msn: counter + 1 for msn, counter in rungs[-1].items()}
+    assert shifted([*rungs[:-1], late]), "a rung that is one frame late would not be seen"
 
 
 async def test_an_ended_event_is_its_own_recording_at_the_same_address(api: Api) -> None:
