@@ -53,7 +53,8 @@ async def start(settings: RoomSettings) -> AsyncIterator[Mapping[str, str]]:
         peers = Peers("room", settings)
         stack.push_async_callback(peers.close)
         trust = TrustStore()
-        use, steward = _assemble(settings, database, bus, peers)
+        told = asyncio.Event()
+        use, steward = _assemble(settings, database, bus, peers, told)
         tasks = await stack.enter_async_context(EternalTasks())
         tasks.spawn("trust-stream", trusting.follow_stream(trust, peers))
         await trusting.follow_bus(trust, bus)
@@ -62,7 +63,7 @@ async def start(settings: RoomSettings) -> AsyncIterator[Mapping[str, str]]:
         tasks.spawn("follow-ups", steward.follow_up())
         tasks.spawn("clean", steward.clean())
         if settings.nats_url:
-            tasks.spawn("outbox", OutboxRelay(database, bus).run())
+            tasks.spawn("outbox", OutboxRelay(database, bus, told).run())
         server = GrpcServer(
             host=settings.grpc_host,
             port=settings.grpc_port,
@@ -101,9 +102,9 @@ async def migrate(settings: RoomSettings) -> None:
 
 
 def _assemble(
-    settings: RoomSettings, database: Database, bus: Bus, peers: Peers
+    settings: RoomSettings, database: Database, bus: Bus, peers: Peers, told: asyncio.Event
 ) -> tuple[UseCases, Steward]:
-    store, changes, offers = SqlStore(database, utc_now), Changes(), NatsOffers(bus)
+    store, changes, offers = SqlStore(database, utc_now, told=told), Changes(), NatsOffers(bus)
     board = NodeBoard(SqlNodes(database), utc_now)
     nodes = Nodes(store, board)
     desk, stage = AuthDesk(peers), SignalingStage(peers)

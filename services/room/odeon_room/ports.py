@@ -143,6 +143,10 @@ class Store(Protocol):
         """What is to be tried now."""
         ...
 
+    async def next_followup(self, now: datetime) -> datetime | None:
+        """When the first one is due that is not yet; None when there is none."""
+        ...
+
     async def postpone(self, followup: Followup, until: datetime) -> None:
         """Try again later."""
         ...

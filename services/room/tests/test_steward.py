@@ -1,5 +1,6 @@
 """What room does of its own accord, on a clock that the test turns."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from odeon_room.adapters.store import SqlNodes, SqlStore
 from odeon_room.domain import jobs
 from odeon_room.domain.event_state import EventState
 from odeon_room.domain.events import Event
+from odeon_room.domain.facts import ParticipantWent
 from odeon_room.domain.followups import Followup, FollowupKind
 from odeon_room.domain.jobs import FLUSH, LEASE_S, REOFFER_S, SUSPECT_LEASE_S, Job, JobState
 from odeon_room.domain.placement import FRESH_S, Node
@@ -21,6 +23,7 @@ from odeon_runtime.errors import Unavailable
 from odeon_runtime.ids import EventId, RoomId
 from odeon_runtime.principal import Principal
 from odeon_runtime.sql import Database
+from odeon_testkit.callers import eventually
 
 TRANSCODER = Principal(tenant=None, subject="svc:transcoder", role="service", service="transcoder")
 
@@ -74,10 +77,18 @@ class Stand:
 
     def __init__(self, database: Database, **store: int) -> None:
         self.clock, self.world, changes = Clock(), World(), Changes()
-        self.store = SqlStore(database, self.clock.now, **store)
+        self.changes, self.told = changes, asyncio.Event()
+        self.store = SqlStore(database, self.clock.now, told=self.told, **store)
         self.board = NodeBoard(SqlNodes(database), self.clock.now, self.clock.monotonic)
         nodes = Nodes(self.store, self.board)
-        self.jobs = Jobs(self.store, nodes, self.world, changes, self.clock.now)  # type: ignore[arg-type]
+        self.jobs = Jobs(
+            self.store,
+            nodes,
+            self.world,  # type: ignore[arg-type]
+            changes,
+            self.clock.now,
+            monotonic=self.clock.monotonic,
+        )
         self.steward = Steward(
             store=self.store,
             board=self.board,
@@ -188,6 +199,97 @@ async def test_a_claim_that_is_renewed_never_lapses(stand: Stand) -> None:
         await stand.pass_time(0.5, stand.steward.look_at_jobs)
 
     assert (await stand.job()).state is JobState.CLAIMED
+
+
+async def test_a_lease_counts_from_the_renewal_and_not_from_the_next_look_at_it(
+    stand: Stand,
+) -> None:
+    holder = await stand.claim()
+    await stand.steward.look_at_jobs()
+    stand.clock.turn(1)
+    await stand.jobs.renew(TRANSCODER, holder, "")
+
+    stand.clock.turn(LEASE_S - 0.01)
+    await stand.steward.look_at_jobs()
+    assert (await stand.job()).state is JobState.CLAIMED
+    stand.clock.turn(0.01)
+    await stand.steward.look_at_jobs()
+
+    assert (await stand.job()).state is JobState.OFFERED
+
+
+async def test_a_claim_that_is_renewed_through_another_room_never_lapses_here(
+    stand: Stand, database: Database
+) -> None:
+    other = Stand(database)
+    other.clock = stand.clock
+    holder = await stand.claim()
+
+    for _ in range(20):
+        await other.jobs.renew(TRANSCODER, holder, "")
+        await stand.pass_time(0.5, stand.steward.look_at_jobs)
+
+    assert (await stand.job()).state is JobState.CLAIMED
+
+
+async def test_the_steward_acts_when_it_is_told_although_no_time_passes(stand: Stand) -> None:
+    tasks = [
+        asyncio.create_task(work)
+        for work in (stand.steward.watch_jobs(), stand.steward.follow_up())
+    ]
+    try:
+        await eventually(lambda: _is(stand.world.offered == ["job-1"]))
+        holder = await stand.claim()
+        now = stand.clock.now()
+
+        async def end(tx: Transaction) -> None:
+            kind = FollowupKind.CLOSE_STAGE
+            await tx.follow_up(
+                Followup(
+                    tenant="acme", event="gala", kind=kind, create_time=now, due_time=now,
+                    detail="n1",
+                )
+            )  # fmt: skip
+
+        await stand.store.atomically("acme", end)
+        stand.world.offered.clear()
+        # The clock stands still, so that nothing falls due and no net catches anything.
+        await stand.jobs.finish(TRANSCODER, holder, jobs.Outcome.RELEASED)
+
+        await eventually(lambda: _is(stand.world.told == ["close acme/gala at n1:1"]))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _is(state: bool) -> bool:
+    return state
+
+
+async def test_who_carries_facts_is_woken_by_a_commit_that_told_one_and_by_no_other(
+    stand: Stand,
+) -> None:
+    fact = ParticipantWent(EventId("launch"), "alice", "LEFT")
+
+    async def quiet(tx: Transaction) -> None:
+        await tx.job("job-1")
+
+    async def failing(tx: Transaction) -> None:
+        await tx.tell(fact)
+        raise Unavailable("away")
+
+    async def telling(tx: Transaction) -> None:
+        await tx.tell(fact)
+        assert not stand.told.is_set(), "not before it is committed"
+
+    await stand.store.atomically("acme", quiet)
+    with pytest.raises(Unavailable):
+        await stand.store.atomically("acme", failing)
+    assert not stand.told.is_set()
+
+    await stand.store.atomically("acme", telling)
+    assert stand.told.is_set()
 
 
 async def test_a_clock_that_jumps_costs_nobody_a_claim(stand: Stand) -> None:

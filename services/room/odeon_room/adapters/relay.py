@@ -14,9 +14,11 @@ from sqlalchemy import delete, select
 
 from odeon_room.adapters.tables import outbox
 from odeon_room.domain.jobs import Job
+from odeon_room.usecases.watch import wait_for
 
 _BATCH = 100
-_LOOK_S = 0.2
+_LOOK_S = 2.0
+"""For the facts of another instance that went away; this one's own are told of at once."""
 _RETRY_S = 1.0
 _log = logger(__name__)
 
@@ -47,9 +49,15 @@ class OutboxRelay:
 
     A row is deleted only after NATS has acknowledged it. A crash in between sends it again with
     the same Nats-Msg-Id, which JetStream (and after its window each consumer) knows already.
+
+    Args:
+        database: room's.
+        bus: NATS.
+        told: is set when there is something to carry.
     """
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, told: asyncio.Event) -> None:
+        self._told = told
         self._database = database
         self._bus = bus
 
@@ -62,8 +70,9 @@ class OutboxRelay:
                 if not ready:
                     await self._bus.ensure_streams()
                     ready = True
-                carried = await self.carry()
-                await asyncio.sleep(0 if carried == _BATCH else _LOOK_S)
+                self._told.clear()
+                if await self.carry() < _BATCH:
+                    await wait_for(self._told, _LOOK_S)
             except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
                 _log.warning("outbox_waits", error=type(error).__name__)
                 ready = False  # a server that lost its disk lost its streams, too

@@ -1,5 +1,6 @@
 """Room's database on SQL: transactions by tenant, housekeeping across tenants, nodes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -12,12 +13,14 @@ from sqlalchemy import (
     RowMapping,
     Select,
     delete,
+    func,
     insert,
     select,
     true,
     tuple_,
     update,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odeon_room.adapters import rows
 from odeon_room.adapters.tables import events, followups, jobs, nodes, requests
@@ -40,11 +43,18 @@ class SqlStore:
         database: room's.
         now: the wall clock.
         page: rows that one query of housekeeping brings at most.
+        told: set after every transaction that told a fact; wakes who carries them.
     """
 
     def __init__(
-        self, database: Database, now: Callable[[], datetime], *, page: int = PAGE
+        self,
+        database: Database,
+        now: Callable[[], datetime],
+        *,
+        page: int = PAGE,
+        told: asyncio.Event | None = None,
     ) -> None:
+        self._told = told or asyncio.Event()
         self._database = database
         self._now = now
         self._page = page
@@ -57,9 +67,19 @@ class SqlStore:
 
     async def atomically(self, tenant: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """A transaction that writes; `work` runs again when a concurrent one was faster."""
-        return await self._database.atomically(
-            tenant, lambda tx: work(SqlTransaction(tx, tenant, self._now, writes=True))
-        )
+        has_told = False
+
+        async def run(tx: AsyncConnection) -> T:
+            nonlocal has_told
+            transaction = SqlTransaction(tx, tenant, self._now, writes=True)
+            result = await work(transaction)
+            has_told = transaction.has_told
+            return result
+
+        result = await self._database.atomically(tenant, run)
+        if has_told:
+            self._told.set()
+        return result
 
     async def tenant_of_job(self, job_id: str) -> str | None:
         """Whose job it is."""
@@ -86,6 +106,13 @@ class SqlStore:
         query = due.order_by(followups.c.due_time).limit(self._page)
         async with self._database.read(EVERY_TENANT) as tx:
             return [rows.followup(row) for row in (await tx.execute(query)).mappings()]
+
+    async def next_followup(self, now: datetime) -> datetime | None:
+        """When the first one is due that is not yet; None when there is none."""
+        later = select(func.min(followups.c.due_time)).where(followups.c.due_time > now)
+        async with self._database.read(EVERY_TENANT) as tx:
+            due: datetime | None = (await tx.execute(later)).scalar_one()
+            return due
 
     async def postpone(self, followup: Followup, until: datetime) -> None:
         """Try again later."""

@@ -50,6 +50,7 @@ class SqlTransaction:
         self._now = now
         self._writes = writes
         self.tenant = tenant
+        self.has_told = False
 
     # Rooms
 
@@ -171,6 +172,7 @@ class SqlTransaction:
 
     async def tell(self, fact: Fact) -> None:
         """Tell the others once this transaction has happened, and not otherwise."""
+        self.has_told = True
         subject, body = facts.message(self.tenant, fact)
         await self._tx.execute(
             insert(outbox).values(

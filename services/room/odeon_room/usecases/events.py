@@ -148,6 +148,7 @@ class Events:
         return _Outcome(stepped, [])
 
     async def _finish(self, outcome: _Outcome) -> Event:
+        self._changes.tell(outcome.event.id)
         for job in outcome.jobs:
             self._changes.tell(job.id)
             if job.state is JobState.OFFERED and job.claim == 0:

@@ -1,5 +1,6 @@
 """Jobs: claimed, renewed, watched, given back."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -19,6 +20,7 @@ from odeon_room.domain.layout import Layout
 from odeon_room.ports import Store, TokenDesk, TokenOrder, TokenUse, Transaction
 from odeon_room.usecases import lookup
 from odeon_room.usecases.context import Clock, require_whole_tenant
+from odeon_room.usecases.leases import Leases
 from odeon_room.usecases.nodes import Nodes
 from odeon_room.usecases.watch import Changes
 
@@ -51,13 +53,21 @@ class Jobs:
     """Use cases of jobs."""
 
     def __init__(
-        self, store: Store, nodes: Nodes, desk: TokenDesk, changes: Changes, now: Clock
+        self,
+        store: Store,
+        nodes: Nodes,
+        desk: TokenDesk,
+        changes: Changes,
+        now: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._nodes = nodes
         self._desk = desk
         self._changes = changes
         self._now = now
+        self.leases = Leases(monotonic)
         self.suspects: set[tuple[str, int]] = set()
         """Claims whose worker's watch stream broke: (job, claim)."""
 
@@ -77,6 +87,7 @@ class Jobs:
             return claimed, event
 
         job, event = await self._with_job(name, work)
+        self.leases.heard(job)
         self._changes.tell(job.id)
         order = TokenOrder(
             use=TokenUse.JOIN,
@@ -99,6 +110,7 @@ class Jobs:
             return renewed, await lookup.event(tx, job.event)
 
         job, event = await self._with_job(holder.name, work)
+        self.leases.heard(job)
         return self._assignment(job, event)
 
     async def finish(
@@ -154,6 +166,7 @@ class Jobs:
                 await self._changes.wait(changed, _LOOK_AGAIN_S)
         finally:
             self.suspects.add(key)
+            self._changes.tell(job_id)
 
     async def list(
         self, caller: Principal, *, size: int, token: str, states: Collection[JobState]

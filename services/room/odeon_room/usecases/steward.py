@@ -17,39 +17,19 @@ from odeon_room.ports import Offers, Placed, Stage, Store, Timelines, Transactio
 from odeon_room.usecases.context import Clock
 from odeon_room.usecases.jobs import Jobs
 from odeon_room.usecases.nodes import NodeBoard, Nodes
-from odeon_room.usecases.watch import Changes
+from odeon_room.usecases.watch import ANY, Changes
 
 LOOK_S = 0.25
+"""Between two looks at what nobody tells this process of, e.g. a claim renewed elsewhere."""
+_NET_S = 2.0
+"""Between two looks when nothing is told and nothing is due, for what another instance left."""
+_LEAST_S = 0.01
+_SILENT_S = 0.75
+"""A worker that renews here does so every half second; after this perhaps it does elsewhere."""
 _NODES_EVERY_S = 1.0
 _CLEAN_EVERY_S = 900.0
 _FORGET_REQUESTS = timedelta(days=7)
 _log = logger(__name__)
-
-
-class Leases:
-    """How long each claim has stood still, by this process's monotonic clock.
-
-    After a start every claim gets a whole lease anew: a room service that was away says nothing
-    about the workers.
-    """
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._seen: dict[str, tuple[int, int, float]] = {}
-
-    def still_s(self, job: Job) -> float:
-        """Seconds since the claim was last seen to change."""
-        now = self._monotonic()
-        claim, renewals, at = self._seen.get(job.id, (-1, -1, now))
-        if (claim, renewals) != (job.claim, job.renewals):
-            at = now
-        self._seen[job.id] = (job.claim, job.renewals, at)
-        return now - at
-
-    def keep_only(self, alive: set[str]) -> None:
-        """Forget claims of other jobs."""
-        for job_id in self._seen.keys() - alive:
-            del self._seen[job_id]
 
 
 class Steward:
@@ -79,12 +59,14 @@ class Steward:
         self._changes = changes
         self._now = now
         self._monotonic = monotonic
-        self._leases = Leases(monotonic)
         self._offered: dict[str, float] = {}
+        self._unfinished: list[Job] = []
+        self._unripe = False
+        self._looked = self._tried = monotonic()
 
     async def watch_jobs(self) -> None:
         """Lapse claims that stand still, repeat offers that nobody took; for ever."""
-        await self._repeat(LOOK_S, self.look_at_jobs)
+        await self._repeat_told(self.look_at_jobs, self._until_job)
 
     async def watch_nodes(self) -> None:
         """Learn of nodes, move events off those that are out; for ever."""
@@ -92,7 +74,7 @@ class Steward:
 
     async def follow_up(self) -> None:
         """Do what must still be done after events ended; for ever."""
-        await self._repeat(LOOK_S, self.do_followups)
+        await self._repeat_told(self.do_followups, self._until_followup)
 
     async def clean(self) -> None:
         """Forget what is old; for ever."""
@@ -100,6 +82,7 @@ class Steward:
 
     async def look_at_jobs(self) -> None:
         """One look at all unfinished jobs."""
+        self._looked = self._monotonic()
         found = await self._store.unfinished_jobs()
         for job in found:
             if job.state is JobState.CLAIMED:
@@ -107,7 +90,8 @@ class Steward:
             else:
                 self._offer(job)
         alive = {job.id for job in found}
-        self._leases.keep_only(alive)
+        self._jobs.leases.keep_only(alive)
+        self._unfinished = found
         self._offered = {k: v for k, v in self._offered.items() if k in alive}
         self._jobs.suspects &= {(job.id, job.claim) for job in found}
 
@@ -120,12 +104,13 @@ class Steward:
 
     async def do_followups(self) -> None:
         """One try of everything that is due."""
+        self._unripe, self._tried = False, self._monotonic()
         for followup in await self._store.due_followups(self._now()):
             await self._try(followup)
 
     async def _check_lease(self, job: Job) -> None:
         suspected = (job.id, job.claim) in self._jobs.suspects
-        if self._leases.still_s(job) < jobs.lease_s(suspected=suspected):
+        if self._jobs.leases.still_s(job) < jobs.lease_s(suspected=suspected):
             return
 
         async def work(tx: Transaction) -> Job | None:
@@ -171,6 +156,7 @@ class Steward:
 
     async def _try(self, followup: Followup) -> None:
         if not await self._is_ripe(followup):
+            self._unripe = True
             return
         try:
             if followup.kind is FollowupKind.CLOSE_STAGE:
@@ -203,3 +189,53 @@ class Steward:
             except DomainError as error:
                 _log.warning("housekeeping_postponed", step=step.__name__, reason=error.reason)
             await asyncio.sleep(every_s)
+
+    async def _until_job(self) -> float:
+        """Seconds until a claim may have lapsed, or an offer is to be made or repeated."""
+        return min((self._rest_s(job) for job in self._unfinished), default=_NET_S)
+
+    def _rest_s(self, job: Job) -> float:
+        now = self._monotonic()
+        if job.state is not JobState.CLAIMED:
+            asked = self._offered.get(job.id, now - jobs.REOFFER_S)
+            rest_s = (job.offer_time - self._now()).total_seconds()
+            return max(rest_s, asked + jobs.REOFFER_S - now)
+        suspected = (job.id, job.claim) in self._jobs.suspects
+        still_s = self._jobs.leases.still_s(job)
+        look_s = self._looked + LOOK_S - now
+        if self._jobs.leases.is_heard_here(job):
+            look_s = max(look_s, _SILENT_S - still_s)
+        return min(look_s, jobs.lease_s(suspected=suspected) - still_s)
+
+    async def _until_followup(self) -> float:
+        """Seconds until the next one is due; one that waits for a job's last parts is tried on."""
+        if self._unripe:
+            return self._tried + LOOK_S - self._monotonic()
+        now = self._now()
+        due = await self._store.next_followup(now)
+        return _NET_S if due is None else (due - now).total_seconds()
+
+    async def _repeat_told(
+        self, step: Callable[[], Awaitable[None]], until_next: Callable[[], Awaitable[float]]
+    ) -> None:
+        """After every change that was made here, and when something is due; for ever."""
+        while True:
+            changed = self._changes.waiter(ANY)
+            try:
+                await step()
+                await self._rest(changed, until_next)
+            except DomainError as error:
+                _log.warning("housekeeping_postponed", step=step.__name__, reason=error.reason)
+                await asyncio.sleep(LOOK_S)
+
+    async def _rest(
+        self, changed: asyncio.Event, until_next: Callable[[], Awaitable[float]]
+    ) -> None:
+        """What is due may move away while we wait for it: a renewal puts a lapse off."""
+        end = self._monotonic() + _NET_S
+        left = await until_next()
+        while not changed.is_set():
+            await self._changes.wait(changed, min(max(left, _LEAST_S), _NET_S))
+            left = min(await until_next(), end - self._monotonic())
+            if left <= 0:
+                return

@@ -1,7 +1,17 @@
-"""Waking those who wait for a change of a job."""
+"""Waking those who wait for a change."""
 
 import asyncio
 from contextlib import suppress
+
+ANY = ""
+"""The key of those who wait for whatever changes."""
+
+
+async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
+    """Until the event is set, or the timeout."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 class Changes:
@@ -12,9 +22,10 @@ class Changes:
 
     def tell(self, key: str) -> None:
         """Something about `key` changed."""
-        event = self._events.pop(key, None)
-        if event is not None:
-            event.set()
+        for heard in (key, ANY):
+            event = self._events.pop(heard, None)
+            if event is not None:
+                event.set()
 
     def waiter(self, key: str) -> asyncio.Event:
         """Is set at the next change; take it before looking, so that none is missed."""
@@ -22,6 +33,4 @@ class Changes:
 
     async def wait(self, event: asyncio.Event, timeout_s: float) -> None:
         """Until the change, or the timeout."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await event.wait()
+        await wait_for(event, timeout_s)
