@@ -29,6 +29,12 @@ proto_breaking() {
   tag=$(git describe --tags --abbrev=0 2>/dev/null) || { echo "no tag yet: nothing to compare with"; return 0; }
   $BIN/buf breaking --against ".git#tag=$tag"
 }
+# They stand outside of the workspace, where nobody else would notice that they broke.
+fuzz_targets() {
+  for folder in libs/media services/edge; do
+    cargo check --locked -q --manifest-path "$folder/fuzz/Cargo.toml"
+  done
+}
 
 say "Reading the code"
 step "ruff format" $BIN/ruff format --check "${PATHS[@]}"
@@ -41,4 +47,5 @@ step "generated code is current" proto_drift
 step "no breaking change of the contracts" proto_breaking
 step "cargo fmt" cargo fmt --all --check
 step "clippy" cargo clippy --locked --workspace --all-targets -q -- -D warnings
+step "fuzz targets compile" fuzz_targets
 step "web types and style" npm --prefix web run check
