@@ -110,17 +110,20 @@ async def probe() -> Capability:
     """
     if not await asyncio.to_thread(_has_device):
         return Capability("CPU", "", "no NVIDIA device")
+    return await ask(sys.executable, "-m", "odeon_transcoder.pipeline.probe")
+
+
+async def ask(*program: str, within_s: float = _PROBE_S) -> Capability:
+    """What a probing program answers; the CPU when it crashes, hangs or says something else."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "odeon_transcoder.pipeline.probe",
+        *program,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env=_environment(),
     )
     try:
-        async with asyncio.timeout(_PROBE_S):
+        async with asyncio.timeout(within_s):
             output, _ = await process.communicate()
         return Capability(**json.loads(output))
     except (TimeoutError, ValueError, TypeError) as error:
@@ -128,6 +131,7 @@ async def probe() -> Capability:
     finally:
         with suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
 
 
 def _has_device() -> bool:

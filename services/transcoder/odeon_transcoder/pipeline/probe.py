@@ -23,6 +23,8 @@ class Capability:
     path: str
     device: str = ""
     detail: str = ""
+    decodes: bool = True
+    """Whether the device decodes, too."""
 
     @property
     def video_encoder(self) -> str:
@@ -32,15 +34,21 @@ class Capability:
     @property
     def decode_device(self) -> str | None:
         """Device type for hardware decoding, if it works."""
-        return "cuda" if self.path in ("NVENC", "NVDEC_CPU") else None
+        return "cuda" if self.path in ("NVENC", "NVDEC_CPU") and self.decodes else None
 
 
 def find() -> Capability:
     """Try NVENC, then NVDEC, and fall back to the CPU."""
-    nvenc = _try_encode("h264_nvenc")
-    nvdec = _try_decode()
-    if nvenc is None:
+    return decide(nvenc=_try_encode("h264_nvenc"), nvdec=_try_decode())
+
+
+def decide(*, nvenc: str | None, nvdec: str | None) -> Capability:
+    """What to work with, from what is wrong with encoding and decoding on the device, if any."""
+    if nvenc is None and nvdec is None:
         return Capability("NVENC", "cuda:0", "encoded a frame with NVENC")
+    if nvenc is None:
+        detail = f"encoded a frame with NVENC; NVDEC: {nvdec}"
+        return Capability("NVENC", "cuda:0", detail, decodes=False)
     if nvdec is None:
         return Capability("NVDEC_CPU", "cuda:0", f"decodes with NVDEC; NVENC: {nvenc}")
     return Capability("CPU", "", f"NVENC: {nvenc}; NVDEC: {nvdec}")

@@ -17,8 +17,10 @@ import av
 import numpy as np
 import pytest
 from odeon.room.v1 import room_pb2
+from odeon.transcoder.v1 import transcoder_pb2
 from odeon_testkit.testcard import beep_onsets, lip_sync_errors, read_luma
 from odeon_testkit.wait import until
+from odeon_transcoder.adapters.processes import probe
 
 if TYPE_CHECKING:
     from .conftest import Deployment
@@ -292,6 +294,22 @@ async def test_a_job_process_gets_no_secret_of_the_deployment(
     rows = {line.split("  ")[0]: line for line in (proc / "limits").read_text().splitlines()}
     assert " 0 " in rows["Max file size"] and " 0 " in rows["Max core file size"]
     assert "NoNewPrivs:\t1\n" in (proc / "status").read_text()
+
+
+async def test_a_worker_that_probes_says_in_its_status_what_it_works_with(
+    deployment: "Deployment",
+) -> None:
+    found = await probe()
+
+    await deployment.start_transcoder(probe=True)
+    await deployment.publish()
+    await deployment.offer()
+    await deployment.job(lambda job: job.epoch == 1)
+
+    encoder = (await deployment.status()).encoder
+    assert transcoder_pb2.EncoderCapability.Path.Name(encoder.path) == f"PATH_{found.path}"
+    assert (encoder.device, encoder.detail) == (found.device, found.detail)
+    assert found.detail not in ("", "not probed")
 
 
 async def test_a_starved_encoder_gives_up_its_top_rung_and_the_others_go_on(
