@@ -118,7 +118,8 @@ async def test_a_take_over_lets_waiters_go_on_at_the_next_segment(
 
     assert "#EXTINF:0.33333,\ns1.m4s\n#EXT-X-DISCONTINUITY\n" in text
     assert '#EXT-X-MAP:URI="init-2.mp4"' in text
-    assert "#EXT-X-GAP\n#EXTINF:0.33333,\ns1.m4s" in audio_text
+    lost = '#EXT-X-PART:DURATION=0.33333,URI="p1.0.m4s",GAP=YES'
+    assert f"#EXT-X-GAP\n{lost}\n#EXTINF:0.33333,\ns1.m4s" in audio_text
 
 
 async def test_a_successor_that_names_no_tracks_goes_on_with_those_of_the_last_epoch(
@@ -197,6 +198,8 @@ async def test_a_stopped_rung_becomes_gaps_and_may_come_back(
     resumed = (await recorder.http.get(f"{BASE}/index.m3u8?_HLS_msn=4&_HLS_part=0")).text
 
     assert playlist.count("#EXT-X-GAP") == 2
+    # hls.js looks at parts alone while any are listed: without these it would wait for the gap's.
+    assert playlist.count(",GAP=YES") == 12
     assert back.status_code == 201
     assert resumed.count("#EXT-X-GAP") == 3
     answer = await recorder.stub.GetTimeline(

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from odeon_recorder.domain.records import NS, Kind, Part, TrackSpec
+from odeon_recorder.domain.records import NS, Kind, Part, Segment, TrackSpec
 from odeon_recorder.domain.timeline import Timeline
 from odeon_recorder.domain.track import Track
 
@@ -140,9 +140,23 @@ class MediaPlaylist:
             yield "#EXT-X-GAP\n"
         elif segment.epoch != in_force:
             yield f'#EXT-X-MAP:URI="init-{segment.epoch}.mp4"\n'
-        if with_parts:
+        if with_parts and segment.gap is not None:
+            yield from self._gap_parts(segment)
+        elif with_parts:
             yield from _parts(msn, segment.parts)
         yield f"#EXTINF:{seconds(segment.duration_ns)},\ns{msn}.m4s\n"
+
+    def _gap_parts(self, segment: Segment) -> Iterator[str]:
+        """A gap's parts, none of which exists.
+
+        hls.js looks at parts alone as long as any are listed: without these it would wait for the
+        gap's in vain until the last real one has left the playlist, instead of switching away.
+        """
+        target = self._track.spec.part_target_ns
+        for index, start in enumerate(range(0, segment.duration_ns, target)):
+            duration = min(target, segment.duration_ns - start)
+            uri = part_uri(segment.msn, index)
+            yield f'#EXT-X-PART:DURATION={seconds(duration)},URI="{uri}",GAP=YES\n'
 
     def _open(self, in_force: int) -> Iterator[str]:
         segment = self._track.open
