@@ -8,5 +8,8 @@ UV="$ODEON_CACHE/uv-$UV_VERSION/bin/uv"
 grep -v '^-e' requirements.txt >"$ODEON_CACHE/constraints.txt"
 printf 'chdb\n' | "$UV" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate --no-emit-index-url -c "$ODEON_CACHE/constraints.txt" - -o requirements-chdb.txt "$@"
-cargo generate-lockfile --offline 2>/dev/null || cargo metadata --format-version 1 >/dev/null
+for folder in . libs/media/fuzz services/edge/fuzz; do
+  cargo generate-lockfile --offline --manifest-path "$folder/Cargo.toml" 2>/dev/null ||
+    cargo metadata --format-version 1 --manifest-path "$folder/Cargo.toml" >/dev/null
+done
 (cd web && npm install --omit-lockfile-registry-resolved --no-audit --no-fund)
