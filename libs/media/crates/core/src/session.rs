@@ -128,6 +128,8 @@ pub(crate) struct Session {
     pub(crate) receive_rate: Option<(ReceiveRate, Instant)>,
     /// Of the layers that are forwarded.
     pub(crate) media_bps: u64,
+    /// Of the least that could be forwarded.
+    pub(crate) least_bps: u64,
     pub(crate) desired_bps: u64,
     pub(crate) minimum_bps: u64,
     pub(crate) rtt: Option<Duration>,
@@ -168,10 +170,8 @@ impl Session {
             .remb
             .filter(|(_, at)| now.saturating_duration_since(*at) < REMB_LIFETIME)
             .map(|(bps, _)| bps);
-        let twcc = match (self.twcc_bps, self.congestion.limit(now)) {
-            (Some(twcc), Some(limit)) => Some(twcc.min(limit)),
-            (twcc, _) => twcc,
-        };
+        let proven = self.congestion.proven(now).unwrap_or(0);
+        let twcc = self.twcc_bps.map(|bps| self.congestion.limit(now).unwrap_or(bps).max(proven));
         match (twcc, remb) {
             (Some(twcc), Some(remb)) => Some(twcc.min(remb)),
             (twcc, remb) => twcc.or(remb),

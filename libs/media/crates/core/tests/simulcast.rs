@@ -2,6 +2,8 @@
 
 mod world;
 
+use std::time::Duration;
+
 use odeon_media_core::codec::Codec;
 use odeon_media_core::{ErrorClass, Kind, What};
 use world::{Source, World};
@@ -126,6 +128,79 @@ fn a_path_that_narrows_a_little_is_no_collapse() {
     world.stream(&mut source, 8_000);
     assert_eq!(layer_of(&world, "bob").as_deref(), Some("f"), "{:?}", world.session("bob"));
     assert!(freezes(&world, bob, began) < 300, "{} ms", freezes(&world, bob, began));
+}
+
+/// What a subscriber saw who starts on a narrow path, gets all of it and is limited again.
+struct Narrowed {
+    world: World,
+    bob: usize,
+    /// The layer before the path was opened.
+    began_with: Option<String>,
+    /// When the path was limited again.
+    limited: u64,
+    /// The layer from then on, every 500 ms, and the estimate.
+    seen: Vec<(Option<String>, Option<u64>)>,
+}
+
+fn narrowed(codec: Codec, bps: u64, offset: u64) -> Narrowed {
+    let (mut world, source) = simulcast(codec);
+    let mut source = [source];
+    let bob = world.subscriber("bob", false);
+    world.peers[bob].link.down_bps = Some(bps);
+    world.stream(&mut source, 8_000);
+    let began_with = layer_of(&world, "bob");
+    world.peers[bob].link.down_bps = None;
+    world.stream(&mut source, 8_000 + offset);
+    let limited = world.ms();
+    world.peers[bob].link.down_bps = Some(bps);
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        world.stream(&mut source, 500);
+        seen.push((layer_of(&world, "bob"), world.session("bob").unwrap().estimate_bps));
+    }
+    Narrowed { world, bob, began_with, limited, seen }
+}
+
+/// The path of a subscriber who starts narrow is limited at three phases of the statistics.
+fn narrowed_in_all_ways(bps: u64) -> impl Iterator<Item = (Narrowed, String)> {
+    let ways = [Codec::Vp8, Codec::H264]
+        .into_iter()
+        .flat_map(|codec| [0, 70, 140].into_iter().map(move |offset| (codec, offset)));
+    ways.map(move |(codec, offset)| {
+        let narrowed = narrowed(codec, bps, offset);
+        let (first, seen) = (&narrowed.began_with, &narrowed.seen);
+        let case = format!("{codec:?} on {bps} from {offset}: {first:?}, then {seen:?}");
+        (narrowed, case)
+    })
+}
+
+#[test]
+fn a_subscriber_who_starts_narrow_and_is_limited_again_keeps_what_fits() {
+    for bps in [600_000, 800_000] {
+        for (Narrowed { world, bob, began_with, limited, seen }, case) in narrowed_in_all_ways(bps)
+        {
+            assert_eq!(began_with.as_deref(), Some("h"), "{case}");
+            let from_1_s = &seen[2..];
+            assert!(from_1_s.iter().all(|(layer, _)| layer.as_deref() == Some("h")), "{case}");
+            assert!(freezes(&world, bob, limited) < 1_200, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_bears_the_lowest_layer_only_gets_that_and_its_sound() {
+    for (Narrowed { world, bob, began_with, limited, seen }, case) in narrowed_in_all_ways(400_000)
+    {
+        assert_eq!(began_with.as_deref(), Some("q"), "{case}");
+        let from_2_s = &seen[4..];
+        assert!(from_2_s.iter().all(|(layer, _)| layer.as_deref() == Some("q")), "{case}");
+        // The middle layer is tried first.
+        assert!(freezes(&world, bob, limited) < 2_000, "{case}");
+        let begin = world.start + Duration::from_millis(limited);
+        let frames = world.peers[bob].frames.iter();
+        let sounds = frames.filter(|(at, frame)| frame.kind == Kind::Audio && *at >= begin);
+        assert!(sounds.count() > 440, "of 500: {case}");
+    }
 }
 
 #[test]

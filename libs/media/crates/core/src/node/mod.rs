@@ -284,7 +284,9 @@ impl Sfu {
                 let sample = stats.bwe_tx.map(|newest| Sample {
                     newest_bps: newest.as_u64(),
                     sent_bps: session.media_bps,
-                    loss: stats.egress_loss_fraction.unwrap_or(0.0),
+                    least_bps: session.least_bps,
+                    loss: stats.egress_loss_fraction,
+                    rtt: stats.rtt,
                 });
                 if sample.is_some_and(|sample| session.congestion.observe(now, sample)) {
                     self.relieve(key, now);

@@ -346,6 +346,7 @@ impl Sfu {
             remb: None,
             receive_rate: None,
             media_bps: 0,
+            least_bps: 0,
             desired_bps: 0,
             minimum_bps: 0,
             rtt: None,

@@ -30,6 +30,8 @@ pub(super) struct Speakers {
 struct Ambitions {
     /// Of the layers that are forwarded, be they chosen or on their way out.
     media: u64,
+    /// The sound and the lowest layer of a single picture.
+    least: u64,
     /// The best of everything.
     desired: u64,
     /// Padding fills the path up to this.
@@ -173,14 +175,14 @@ impl Sfu {
         } else {
             self.fitting_targets(session, now)
         };
-        let Ambitions { media, mut desired, mut minimum } = self.ambitions(session, now);
-        if let Some(limit) = session.congestion.limit(now) {
-            (desired, minimum) = (desired.min(limit), 0);
+        let Ambitions { media, least, mut desired, mut minimum } = self.ambitions(session, now);
+        if session.congestion.is_draining(now) {
+            (desired, minimum) = (media, 0);
         }
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        session.media_bps = media;
+        (session.media_bps, session.least_bps) = (media, least);
         let mut wanted = Vec::new();
         for (index, target) in targets {
             let slot = &mut session.slots[index];
@@ -271,10 +273,16 @@ impl Sfu {
     /// it bears it.
     fn ambitions(&self, session: &Session, now: Instant) -> Ambitions {
         let (mut media, mut current, mut best, mut step) = (0, 0, 0, 0);
+        let (mut sound, mut picture) = (0, None);
         for (_, slot, track) in self.subscribed(session) {
             let bps = |layer: usize| track.layers.get(layer).map_or(0, |layer| layer.rate.bps());
             let layers = undominated(track, capped(track, slot.wanted_layer.as_deref(), now));
             let now_bps = slot.target_layer.map_or(0, bps);
+            let lowest = layers.first().map_or(now_bps, |&layer| bps(layer));
+            match slot.kind {
+                Kind::Audio => sound += lowest,
+                Kind::Video => picture = Some(picture.map_or(lowest, |least| lowest.min(least))),
+            }
             let above = layers.iter().map(|&layer| bps(layer)).find(|&other| other > now_bps);
             media += slot.current.as_ref().map_or(0, |source| bps(source.layer));
             current += now_bps;
@@ -286,7 +294,8 @@ impl Sfu {
             };
         }
         let minimum = if step == 0 { 0 } else { (current + step) * 5 / 4 };
-        Ambitions { media, desired: best * 3 / 2, minimum }
+        let least = sound + picture.unwrap_or(0);
+        Ambitions { media, least, desired: best * 3 / 2, minimum }
     }
 
     fn rank_speakers(&mut self, now: Instant) {
