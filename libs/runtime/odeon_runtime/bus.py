@@ -27,6 +27,7 @@ from odeon_runtime import bus_meters as meters
 from odeon_runtime import subjects, telemetry
 from odeon_runtime.logs import logger
 from odeon_runtime.outbox import Message, Outbox
+from odeon_runtime.tasks import end
 
 MAX_TRIES = 5
 """Deliveries of a message whose effect fails for its own sake; then it is a dead letter."""
@@ -136,9 +137,7 @@ class Bus:
         if self.connected.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), 1.0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         # AssertionError: a client that was never connected has nothing to close.
         with suppress(nats.errors.Error, TimeoutError, OSError, AssertionError):
             await asyncio.wait_for(self.client.close(), 1.0)

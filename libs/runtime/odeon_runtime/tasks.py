@@ -1,7 +1,7 @@
 """Tasks that live as long as their service: named, owned, cancelled at stop."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,11 +40,11 @@ class EternalTasks:
         traceback: TracebackType | None,
     ) -> None:
         """Cancel every task and wait for them."""
-        await _cancel(self._tasks)
+        await end(self._tasks)
         await self._group.__aexit__(kind, error, traceback)
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancel until all have ended.
 
     Once is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancellation that meets the
