@@ -5,10 +5,11 @@ and continued by hand: in every period it runs until it has used its share.
 """
 
 import asyncio
+import errno
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from odeon_loadtest.cpu import cpu_seconds
@@ -16,6 +17,7 @@ from odeon_loadtest.cpu import cpu_seconds
 _PERIOD_US = 100_000
 """The kernel's own default."""
 _LOOK_S = 0.005
+_LEAVE_S = 10.0
 _ROOT = Path("/sys/fs/cgroup")
 
 
@@ -30,7 +32,7 @@ async def cpu_quota(pid: int, share: float, *, groups: bool = True) -> AsyncIter
     """
     group = _new_group(share) if groups else None
     if group is not None:
-        with _member(group, pid):
+        async with _member(group, pid):
             yield "a control group's quota"
         return
     duty = asyncio.create_task(_duty_cycle(pid, share), name=f"duty-cycle-{pid}")
@@ -86,8 +88,8 @@ def _made(parent: Path, limits: dict[str, str]) -> Path:
     return group
 
 
-@contextmanager
-def _member(group: Path, pid: int) -> Iterator[None]:
+@asynccontextmanager
+async def _member(group: Path, pid: int) -> AsyncIterator[None]:
     try:
         (group / "cgroup.procs").write_text(str(pid))
         yield
@@ -95,7 +97,24 @@ def _member(group: Path, pid: int) -> Iterator[None]:
         for left in (group / "cgroup.procs").read_text().split():
             with suppress(ProcessLookupError):
                 (group.parent / "cgroup.procs").write_text(left)
+        await _remove(group)
+
+
+async def _remove(group: Path) -> None:
+    """Remove a group; a process that was killed stays in it until it is gone."""
+    async with asyncio.timeout(_LEAVE_S):
+        while not _removed(group):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+
+
+def _removed(group: Path) -> bool:
+    try:
         group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 async def _duty_cycle(pid: int, share: float) -> None:
