@@ -1,7 +1,8 @@
 """Gets uv from its wheel with nothing but the standard library.
 
-Debian's python3 brings neither pip nor ensurepip: those are packages of their own, and a newcomer
-should need none. Usage: get_uv.py VERSION DIRECTORY writes DIRECTORY/bin/uv.
+Debian's python3 brings neither pip nor ensurepip: those are packages of their own, and whoever has
+named a package index to pip should need none. Usage: get_uv.py VERSION DIRECTORY writes
+DIRECTORY/bin/uv.
 """
 
 import base64
@@ -29,7 +30,6 @@ _WHEELS = {
     ),
 }
 """Machine → platform tag and SHA-256 of the wheel; a new UV_VERSION (common.sh) needs new ones."""
-_DEFAULT_INDEX = "https://pypi.org/simple"
 _TIMEOUT_S = 60.0
 
 
@@ -78,7 +78,11 @@ def get_uv(index: str, wheel: str, digest: str, directory: Path) -> Path:
 
 
 def package_index() -> str:
-    """The index that pip would ask: environment, then its configuration files, then the default."""
+    """The index that pip is told to ask, by its environment or its configuration files.
+
+    Raises:
+        GetUvError: it is told none; pip itself knows where to ask then.
+    """
     config = configparser.RawConfigParser()
     home = Path.home()
     config.read(
@@ -91,7 +95,9 @@ def package_index() -> str:
         ]
     )
     named = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")
-    return named or config.get("global", "index-url", fallback="") or _DEFAULT_INDEX
+    if index := named or config.get("global", "index-url", fallback=""):
+        return index
+    raise GetUvError("no package index is configured (PIP_INDEX_URL)")
 
 
 def _read(url: str, accept: str) -> bytes:
@@ -115,7 +121,7 @@ def main(version: str, directory: str) -> None:
     try:
         get_uv(package_index(), f"uv-{version}-py3-none-{tag}.whl", digest, Path(directory))
     except (GetUvError, OSError) as error:
-        sys.exit(f"uv could not be fetched: {error}. Debian: apt install python3-venv helps, too.")
+        sys.exit(f"uv was not fetched: {error}. Going on with Python's venv and pip.")
 
 
 if __name__ == "__main__":

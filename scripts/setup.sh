@@ -24,8 +24,10 @@ find_uv() {
   [ -x "$UV" ] && return
   local python=${PYTHON:-python3} folder="$ODEON_CACHE/uv-$UV_VERSION"
   "$python" scripts/get_uv.py "$UV_VERSION" "$folder" && return
-  # An index that only pip knows how to reach.
-  "$python" -m venv "$folder" && "$folder/bin/pip" install -q "uv==$UV_VERSION"
+  # Where none is named, pip knows the public one.
+  "$python" -m venv "$folder" ||
+    fail "Python's venv is missing. Debian 12: apt install python3-venv, or name your package index in PIP_INDEX_URL"
+  "$folder/bin/pip" install -q "uv==$UV_VERSION"
 }
 
 # chDB is large, so nothing but `make chdb` and the tests fetch it; what is there stays.
