@@ -5,6 +5,7 @@ at all, or nothing any more, has stalled, though no two of its frames are far ap
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -54,8 +55,13 @@ class Shown:
     def _gaps_s(self) -> list[float]:
         # A frame is dated by when it is due on the screen: the last may lie a moment ahead.
         ended = max([self.ended, *(at for at, _ in self.frames[-1:])])
-        times = (self.began, *(at for at, _ in self.frames), ended)
-        return [(after - before) / 1000 for before, after in pairwise(times)]
+        return gaps_s(self.began, (at for at, _ in self.frames), ended)
+
+
+def gaps_s(began_ms: float, frames_ms: Iterable[float], ended_ms: float) -> list[float]:
+    """Seconds between frames, and between them and both ends of a while."""
+    times = (began_ms, *frames_ms, ended_ms)
+    return [(after - before) / 1000 for before, after in pairwise(times)]
 
 
 async def shown_on(page: Any, seconds: float) -> Shown:

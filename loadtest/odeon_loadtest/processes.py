@@ -8,12 +8,21 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from odeon_cli.console import CliError
+from odeon_testkit.chromium import ChromiumMissing, chromium_program
 
 _STOP_S = 5.0
 
 
 class Missing(CliError):
     """A program that the scenario compares with is not installed; says how to get it."""
+
+
+def need_chromium() -> None:
+    """Raises Missing when there is no browser, before anything else is started."""
+    try:
+        chromium_program()
+    except ChromiumMissing as missing:
+        raise Missing(str(missing)) from missing
 
 
 def free_port() -> int:

@@ -252,8 +252,6 @@ def _edge(layout: Layout, number: int) -> ProcessSpec:
         "ODEON_EDGE_GATEWAY": layout.gateway_url,
         "ODEON_EDGE_AUTH": f"http://{layout.private('auth')}",
         "ODEON_EDGE_NATS": layout.nats_url,
-        # As in a cluster: a SIGTERM lets steering move the viewers first (three of its TTLs).
-        "ODEON_EDGE_DRAIN_NOTICE_S": "15",
         "ODEON_EDGE_DRAIN_LIMIT_S": "3",
     }
     if layout.tls:

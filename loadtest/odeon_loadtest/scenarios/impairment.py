@@ -13,17 +13,17 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from odeon_testkit.chromium import ChromiumMissing, chromium, chromium_program
+from odeon_testkit.chromium import chromium
 from odeon_testkit.impair import Relay, udp_relay
 from odeon_testkit.product import Product, running_product
 from odeon_testkit.tenant import api_with, until_playing
 from odeon_testkit.wait import until
 
-from odeon_loadtest.processes import Missing, running
+from odeon_loadtest.pictures import gaps_s
+from odeon_loadtest.processes import need_chromium, running
 from odeon_loadtest.report import Bar, Report
 from odeon_loadtest.simulcast import LAYERS
 
@@ -68,10 +68,7 @@ QUICK = Size(steady_s=3, narrow_s=7, lifted_s=10)
 
 async def measure(*, quick: bool) -> Report:
     """Run the scenario."""
-    try:
-        chromium_program()
-    except ChromiumMissing as missing:
-        raise Missing(str(missing)) from missing
+    need_chromium()
     size = QUICK if quick else FULL
     report = Report("impairment", quick=quick)
     async with running_product("--no-demo") as product, _publishing(product) as links:
@@ -161,6 +158,5 @@ def first_after(
 
 def longest_gap_s(frames: Sequence[Presented], begun_ms: float, ended_ms: float) -> float:
     """Longest time without a new frame in a window, its ends included."""
-    inside = [at for at, _ in frames if begun_ms < at < ended_ms]
-    gaps = [after - before for before, after in pairwise((begun_ms, *inside, ended_ms))]
-    return max(gaps) / 1000
+    inside = (at for at, _ in frames if begun_ms < at < ended_ms)
+    return max(gaps_s(begun_ms, inside, ended_ms))

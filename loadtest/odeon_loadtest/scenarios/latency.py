@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from odeon_testkit.chromium import ChromiumMissing, chromium, chromium_program
+from odeon_testkit.chromium import chromium
 from odeon_testkit.product import Product
 from odeon_testkit.recording import fetch, lip_sync_ms, renditions
 
 from odeon_loadtest.pictures import STALL_S, Shown, shown_on
-from odeon_loadtest.processes import Missing
+from odeon_loadtest.processes import need_chromium
 from odeon_loadtest.report import Bar, Report, percentile
 from odeon_loadtest.transcoder import TranscoderMetrics, product_and_metrics
 
@@ -61,10 +61,7 @@ QUICK = Size(settle_s=6, hls_s=8, whep_s=5, joins=3)
 
 async def measure(*, quick: bool) -> Report:
     """Run the scenario."""
-    try:
-        chromium_program()
-    except ChromiumMissing as missing:
-        raise Missing(str(missing)) from missing
+    need_chromium()
     size = QUICK if quick else FULL
     report = Report("latency", quick=quick)
     loop = asyncio.get_running_loop()

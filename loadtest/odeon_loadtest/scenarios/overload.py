@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from odeon_testkit.chromium import ChromiumMissing, chromium, chromium_program
+from odeon_testkit.chromium import chromium
 from odeon_testkit.wait import until
 
-from odeon_loadtest.processes import Missing
+from odeon_loadtest.processes import need_chromium
 from odeon_loadtest.report import Bar, Report, percentile
 from odeon_loadtest.scenarios.latency import watching
 from odeon_loadtest.throttle import cpu_quota
@@ -46,10 +46,7 @@ QUICK = Size(settle_s=4, squeezed_s=24, lifted_s=0)
 
 async def measure(*, quick: bool) -> Report:
     """Run the scenario."""
-    try:
-        chromium_program()
-    except ChromiumMissing as missing:
-        raise Missing(str(missing)) from missing
+    need_chromium()
     size = QUICK if quick else FULL
     report = Report("overload", quick=quick)
     async with product_and_metrics("--demo-size", _SIZE) as (product, metrics), chromium() as tabs:

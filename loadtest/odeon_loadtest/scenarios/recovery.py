@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from odeon_testkit.chromium import ChromiumMissing, chromium, chromium_program
+from odeon_testkit.chromium import chromium
 from odeon_testkit.llhls import Listed, errors
 from odeon_testkit.llhls import watch as check_playlists
 from odeon_testkit.product import Product, running_product
@@ -24,7 +24,7 @@ from odeon_testkit.wait import until
 from odeon_loadtest import ledger, nats_outage
 from odeon_loadtest.origin import Origin, aligned, closed_between, new_gaps, origin_of
 from odeon_loadtest.pictures import STALL_S, Shown, shown_on
-from odeon_loadtest.processes import Missing
+from odeon_loadtest.processes import need_chromium
 from odeon_loadtest.report import Bar, Report
 from odeon_loadtest.scenarios.latency import DEMO_SIZE, instantly, watching
 from odeon_loadtest.transcoder import encoder_pid, pipelines
@@ -60,10 +60,7 @@ class Scene:
 
 async def measure(*, quick: bool) -> Report:
     """Run the scenario."""
-    try:
-        chromium_program()
-    except ChromiumMissing as missing:
-        raise Missing(str(missing)) from missing
+    need_chromium()
     size = QUICK if quick else FULL
     report = Report("recovery", quick=quick)
     # The store that facts are counted in; chDB's files can be read by one process only.

@@ -52,9 +52,13 @@ class PassThrough(grpc.GenericRpcHandler):
         if method is None:
             return None
         if method.streams_requests:
-            return grpc.stream_stream_rpc_method_handler(self._streams(method))
+            return grpc.stream_stream_rpc_method_handler(
+                self._streams(method, self._forwarder.client_stream)
+            )
         if method.streams_responses:
-            return grpc.unary_stream_rpc_method_handler(self._server_stream(method))
+            return grpc.unary_stream_rpc_method_handler(
+                self._streams(method, self._forwarder.server_stream)
+            )
         return grpc.unary_unary_rpc_method_handler(self._unary(method))
 
     def _unary(self, method: Method) -> Callable[[bytes, Any], Awaitable[Any]]:
@@ -76,27 +80,15 @@ class PassThrough(grpc.GenericRpcHandler):
 
         return run
 
-    def _server_stream(self, method: Method) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
-        async def run(request: bytes, context: Any) -> AsyncIterator[bytes]:
+    def _streams(
+        self, method: Method, forward: Callable[..., AsyncIterator[bytes]]
+    ) -> Callable[[Any, Any], AsyncIterator[bytes]]:
+        async def run(sent: Any, context: Any) -> AsyncIterator[bytes]:
             with self._span(method, context):
                 try:
                     caller = await self._admit(method, context)
-                    async for answer in self._forwarder.server_stream(
-                        method, caller, request, timeout_s=_time_left(context)
-                    ):
-                        yield answer
-                except Exception as error:
-                    await _refuse(context, error)
-
-        return run
-
-    def _streams(self, method: Method) -> Callable[[Any, Any], AsyncIterator[bytes]]:
-        async def run(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            with self._span(method, context):
-                try:
-                    caller = await self._admit(method, context)
-                    async for answer in self._forwarder.client_stream(
-                        method, caller, requests, timeout_s=_time_left(context)
+                    async for answer in forward(
+                        method, caller, sent, timeout_s=_time_left(context)
                     ):
                         yield answer
                 except Exception as error:
