@@ -3,19 +3,21 @@ import { Events } from "hls.js";
 import { beforeEach, describe, expect, it } from "vitest";
 import { noteBufferedParts } from "../src/player/parts";
 
+type Kind = "audio" | "video";
+
 interface FakePart {
   start: number;
   end: number;
-  elementaryStreams: { audio: object | null };
+  elementaryStreams: Record<Kind, object | null>;
   readonly loaded: boolean;
 }
 
 const part = (index: number): FakePart => ({
   start: index / 3,
   end: (index + 1) / 3,
-  elementaryStreams: { audio: null },
+  elementaryStreams: { audio: null, video: null },
   get loaded() {
-    return this.elementaryStreams.audio !== null;
+    return this.elementaryStreams.audio !== null || this.elementaryStreams.video !== null;
   },
 });
 
@@ -26,47 +28,75 @@ const ranges = (...pairs: [number, number][]) => ({
 });
 
 type Listener = (event: Events, data: object) => void;
-let listeners: Map<Events, Listener>;
-const send = (event: Events, data: object): void => listeners.get(event)?.(event, data);
-const sound = { type: "audio" };
+let listeners: [Events, Listener][];
+const send = (event: Events, data: object): void => {
+  for (const [wanted, listener] of listeners) if (wanted === event) listener(event, data);
+};
+
+/** A segment as one refresh of a playlist describes it. */
+const sound = (sn = 7, level = 0) => ({ type: "audio", sn, level });
+const picture = (sn = 7, level = 0) => ({ type: "main", sn, level });
+const arrive = (frag: object, ...parts: FakePart[]) => {
+  for (const one of parts) send(Events.FRAG_LOADED, { frag, part: one });
+};
+const append = (type: Kind, frag: object, from: number, to: number) =>
+  send(Events.BUFFER_APPENDED, { type, frag, timeRanges: { [type]: ranges([from, to]) } });
 
 beforeEach(() => {
-  listeners = new Map();
-  const on = (event: Events, listener: Listener) => listeners.set(event, listener);
+  listeners = [];
+  const on = (event: Events, listener: Listener) => listeners.push([event, listener]);
   noteBufferedParts({ on } as unknown as Pick<Hls, "on">);
 });
 
 describe("parts of the sound that were appended as one piece", () => {
   it("are noted as loaded as far as the buffer reaches", () => {
     const parts = [0, 1, 2].map(part);
-    for (const one of parts) send(Events.FRAG_LOADED, { frag: sound, part: one });
-    send(Events.BUFFER_APPENDED, {
-      type: "audio",
-      frag: sound,
-      timeRanges: { audio: ranges([0, 0.666]) },
-    });
+    arrive(sound(), ...parts);
+    append("audio", sound(), 0, 0.666);
     expect(parts.map((one) => one.loaded)).toEqual([true, true, false]);
   });
 
   it("are forgotten with the next segment", () => {
-    const parts = [0, 1].map(part);
-    for (const one of parts) send(Events.FRAG_LOADED, { frag: { ...sound }, part: one });
-    send(Events.BUFFER_APPENDED, {
-      type: "audio",
-      frag: sound,
-      timeRanges: { audio: ranges([0, 1]) },
-    });
-    expect(parts.map((one) => one.loaded)).toEqual([false, false]);
+    const [old, next] = [part(0), part(1)];
+    arrive(sound(7), old);
+    arrive(sound(8), next);
+    append("audio", sound(8), 0, 1);
+    expect([old.loaded, next.loaded]).toEqual([false, true]);
   });
 
-  it("are the sound's alone", () => {
-    const picture = part(0);
-    send(Events.FRAG_LOADED, { frag: { type: "main" }, part: picture });
-    send(Events.BUFFER_APPENDED, {
-      type: "audio",
-      frag: sound,
-      timeRanges: { audio: ranges([0, 1]) },
-    });
-    expect(picture.loaded).toBe(false);
+  it("are not the picture's", () => {
+    const seen = part(0);
+    arrive(picture(), seen);
+    append("audio", sound(), 0, 1);
+    expect(seen.loaded).toBe(false);
+  });
+});
+
+describe("parts of the picture that were taken for evicted", () => {
+  const forget = (parts: FakePart[]) => {
+    for (const one of parts) one.elementaryStreams.video = null;
+  };
+
+  it("count again with the next part that is appended", () => {
+    const parts = [0, 1, 2].map(part);
+    for (const one of parts) arrive(picture(), one);
+    forget(parts);
+    append("video", picture(), 0, 1);
+    expect(parts.map((one) => one.loaded)).toEqual([true, true, true]);
+  });
+
+  it("stay evicted if they are", () => {
+    const parts = [0, 1, 2].map(part);
+    arrive(picture(), ...parts);
+    append("video", picture(), 0.666, 1);
+    expect(parts.map((one) => one.loaded)).toEqual([false, false, true]);
+  });
+
+  it("are another quality's business after a change", () => {
+    const parts = [0, 1].map(part);
+    arrive(picture(7, 0), ...parts);
+    arrive(picture(7, 1), part(2));
+    append("video", picture(7, 1), 0, 1);
+    expect(parts.map((one) => one.loaded)).toEqual([false, false]);
   });
 });

@@ -5,29 +5,42 @@ import { type ElementaryStreamInfo, Events, type Fragment, type Part } from "hls
 const ROUNDING_S = 0.05;
 
 /**
- * Keeps hls.js (1.7) from loading one part of the sound for ever. Sound that arrives before the
- * picture's first timestamp is known is kept back and then appended as one piece, of which only
- * the first part is noted as loaded; at a segment's end hls.js then asks for its last part again
- * and again. Parts that the buffer holds are noted here.
+ * Notes parts as loaded that the buffer holds and that hls.js (1.7) has lost count of. It must
+ * not: a complete segment of which one part counts as missing is never left, so that nothing is
+ * asked for until that segment's parts leave the playlist, seconds later.
+ *
+ * Two things make it lose count. Sound that arrives before the picture's first timestamp is
+ * known is kept back and then appended as one piece, of which only the first part is noted. And
+ * when what was played long ago is evicted from the buffer between a part's arrival and its
+ * append, the whole segment is taken for evicted.
  */
 export function noteBufferedParts(hls: Pick<Hls, "on">): void {
+  note(hls, "audio", "audio");
+  note(hls, "main", "video");
+}
+
+/** Keeps count of a playlist's parts that end in one of the element's buffers. */
+function note(hls: Pick<Hls, "on">, playlist: "audio" | "main", buffer: "audio" | "video"): void {
   let segment: Fragment | undefined;
   const arrived: Part[] = [];
   hls.on(Events.FRAG_LOADED, (_, { frag, part }) => {
-    if (frag.type !== "audio" || !part) return;
-    if (frag !== segment) {
-      segment = frag;
-      arrived.length = 0;
-    }
+    if (frag.type !== playlist || !part) return;
+    if (!isSame(frag, segment)) arrived.length = 0;
+    segment = frag;
     arrived.push(part);
   });
   hls.on(Events.BUFFER_APPENDED, (_, { type, frag, timeRanges }) => {
-    const buffered = timeRanges.audio;
-    if (type !== "audio" || frag !== segment || !buffered) return;
+    const buffered = timeRanges[buffer];
+    if (type !== buffer || frag.type !== playlist || !isSame(frag, segment) || !buffered) return;
     for (const part of arrived) {
-      if (!part.loaded && holds(buffered, part)) part.elementaryStreams.audio = times(part);
+      if (!part.loaded && holds(buffered, part)) part.elementaryStreams[buffer] = times(part);
     }
   });
+}
+
+/** Every refresh of a playlist describes its segments anew. */
+function isSame(one: Fragment, other: Fragment | undefined): boolean {
+  return one.sn === other?.sn && one.level === other.level;
 }
 
 function holds(buffered: TimeRanges, part: Part): boolean {
