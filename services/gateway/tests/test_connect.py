@@ -211,7 +211,7 @@ async def test_a_service_that_is_away_is_unavailable_without_its_address() -> No
 
 
 async def test_too_many_calls_are_told_when_to_come_back() -> None:
-    async with running(limit_address="3/minute") as world:
+    async with running(limit_address="3/day") as world:
         answers = [await world.call(GET_EVENT) for _ in range(4)]
     assert answers[-1].status_code == 429
     assert reason(answers[-1].json()) == "RATE_LIMITED"
@@ -220,7 +220,7 @@ async def test_too_many_calls_are_told_when_to_come_back() -> None:
 
 
 async def test_guessing_credentials_is_slowed_down() -> None:
-    async with running(limit_failures="3/minute") as world:
+    async with running(limit_failures="3/day") as world:
         guesses = [
             await world.call(GET_EVENT, {}, {"authorization": f"Bearer odk_{n}"}) for n in range(5)
         ]
@@ -228,7 +228,7 @@ async def test_guessing_credentials_is_slowed_down() -> None:
 
 
 async def test_guessing_keys_by_the_exchange_call_is_slowed_down() -> None:
-    async with running(limit_failures="3/minute") as world:
+    async with running(limit_failures="3/day") as world:
         guesses = [
             await world.call("auth.v1.AuthService/ExchangeApiKey", {"secret": f"odk_{n}"}, {})
             for n in range(5)

@@ -36,7 +36,7 @@ def test_the_last_entries_over_all_header_lines_are_the_proxies(
 
 @pytest.fixture
 async def behind_a_proxy() -> AsyncIterator[World]:
-    async with running(trusted_proxies=1, limit_address="3/minute") as world:
+    async with running(trusted_proxies=1, limit_address="3/day") as world:
         yield world
 
 
@@ -75,7 +75,7 @@ async def test_made_up_metadata_does_not_evade_it_over_grpc() -> None:
     codes = []
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(
-            running(trusted_proxies=2, limit_address="3/minute")
+            running(trusted_proxies=2, limit_address="3/day")
         )
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(world.grpc))
         stub = room_pb2_grpc.RoomServiceStub(channel)
