@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 from odeon_runtime.logs import logger
+from prometheus_client import Counter
 
 from odeon_transcoder.ports import (
     Assignment,
@@ -19,7 +20,14 @@ from odeon_transcoder.usecases.job import JobConfig, JobRun, Surroundings
 
 _log = logger(__name__)
 _FULL_S = 0.2
+_TOO_LARGE_S = 5.0
+"""Until an offer that never fits here goes round again: a larger worker may have come."""
 _RECALL_FOR_S = 10.0
+
+TOO_LARGE = Counter(
+    "odeon_transcoder_offers_too_large",
+    "Offers that need more slots than this whole transcoder has; counted each time they come round",
+)
 
 
 class _NotNow(Exception):
@@ -48,6 +56,7 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._remembered: set[str] = set()
         self._claiming = asyncio.Lock()
+        self._freed = asyncio.Event()
 
     @property
     def jobs(self) -> list[JobRun]:
@@ -68,7 +77,8 @@ class Supervisor:
         """Claim offered jobs while there is a free slot; for ever."""
         while True:
             if self.draining or self.slots_free <= 0:
-                await asyncio.sleep(_FULL_S)
+                self._freed.clear()
+                await self._freed.wait()
                 continue
             offer = await self._offers.next()
             if offer is not None:
@@ -111,6 +121,11 @@ class Supervisor:
     async def _consider(self, offer: Offer) -> None:
         if self.draining:
             await offer.again(0.0)
+            return
+        if offer.slots > self.slots:
+            _log.warning("offer_too_large", job=offer.job, needs=offer.slots, has=self.slots)
+            TOO_LARGE.inc()
+            await offer.again(_TOO_LARGE_S)
             return
         try:
             await self._claim(offer.job, slots=offer.slots)
@@ -162,5 +177,6 @@ class Supervisor:
         self._tasks.pop(job, None)
         self._remembered.discard(job)
         self._memory.keep(self._remembered)
+        self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("job_failed", job=job, exc_info=error)

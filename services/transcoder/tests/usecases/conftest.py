@@ -132,12 +132,14 @@ class Offered:
     job: str
     slots: int = 1
     said: list[str] = field(default_factory=list)
+    delays_s: list[float] = field(default_factory=list)
 
     async def done(self) -> None:
         self.said.append("done")
 
     async def again(self, delay_s: float) -> None:
         self.said.append("again" if delay_s > 0 else "again at once")
+        self.delays_s.append(delay_s)
         loop = asyncio.get_running_loop()
         loop.call_later(delay_s, self.queue.offers.put_nowait, self)
 

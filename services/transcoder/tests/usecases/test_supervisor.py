@@ -9,6 +9,7 @@ from odeon_runtime.bus import Bus, envelope
 from odeon_testkit.nats import nats_server
 from odeon_transcoder.adapters.offers import BusOffers
 from odeon_transcoder.ports import Outcome
+from prometheus_client import REGISTRY
 
 from .conftest import soon
 
@@ -79,6 +80,37 @@ async def test_an_offer_that_needs_more_slots_than_are_free_is_left_for_another_
     assert first.slots_used == 1
 
 
+async def test_an_offer_that_is_too_large_for_the_whole_worker_goes_round_slowly_and_is_counted(
+    workshop: "Workshop",
+) -> None:
+    counted = _sample("odeon_transcoder_offers_too_large_total")
+    workshop.worker("w1", slots=2)
+    huge = workshop.queue.offer("jobs/huge", slots=3)
+    fits = workshop.queue.offer("jobs/fits", slots=2)
+    workshop.world.slots = {"jobs/huge": 3, "jobs/fits": 2}
+
+    await soon(lambda: fits.said == ["done"])
+
+    assert huge.delays_s == [5.0]
+    assert _sample("odeon_transcoder_offers_too_large_total") == counted + 1
+    assert "jobs/huge" not in workshop.world.holder
+
+
+async def test_a_full_worker_takes_the_next_offer_as_soon_as_a_job_has_ended(
+    workshop: "Workshop",
+) -> None:
+    workshop.world.slots = {"jobs/first": 1, "jobs/next": 1}
+    worker = workshop.worker("w1", slots=1)
+    workshop.queue.offer("jobs/first")
+    await soon(lambda: worker.slots_used == 1)
+    waiting = workshop.queue.offer("jobs/next")
+
+    worker.jobs[0].release()
+
+    await soon(lambda: waiting.said == ["done"])
+    assert [run.assignment.job for run in worker.jobs] == ["jobs/next"]
+
+
 async def test_a_job_that_grew_since_it_was_offered_is_given_back(workshop: "Workshop") -> None:
     world = workshop.world
     world.slots = {"jobs/grown": 3}
@@ -114,3 +146,7 @@ def _offer(bus: Bus, job: str) -> None:
     bus.publish(
         subjects.work("transcoder.job.offer", "acme", job), envelope("acme", job_offered=offered)
     )
+
+
+def _sample(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
