@@ -86,11 +86,13 @@ async def test_what_happens_is_told_on_the_bus(recorder_at: RecorderAt, tmp_path
                 owner = running.owner()
                 await owner.acquire([video()])
                 await owner.put_segment("v720", 0)
+                await owner.put("v720", 1, 0)
                 await owner.end()
                 await asyncio.wait_for(ended.wait(), 20)
 
     kinds = [fact.WhichOneof("fact") for fact in heard]
-    assert kinds == ["timeline_acquired", "segment_closed", "timeline_ended"]
+    assert kinds == ["timeline_acquired", "segment_closed", "segment_closed", "timeline_ended"]
     assert {fact.tenant_id for fact in heard} == {"acme"}
     assert heard[1].segment_closed.duration_ms == 2000
-    assert heard[2].timeline_ended.gaps == 0
+    assert heard[2].segment_closed.duration_ms == 333, "cut short by the end, and in the recording"
+    assert heard[3].timeline_ended.gaps == 0

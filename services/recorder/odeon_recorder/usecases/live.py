@@ -222,12 +222,13 @@ class LiveTimeline:
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
+            closed = {name: track.next_msn for name, track in self.timeline.tracks.items()}
             self.timeline.apply(entry.fact)
+            for name, msn in closed.items():
+                self._tell_closed(self.timeline.tracks[name], since=msn)
             match entry.fact:
                 case PartStored() as part:
                     self._remember(part, entry.data)
-                    if part.last:
-                        self._tell_closed(part)
                 case Granted() as granted:
                     # The new owner has a second to show itself.
                     self._sign_at = self._opened_at = time.monotonic()
@@ -238,15 +239,18 @@ class LiveTimeline:
                     gaps = sum(len(gaps_of(self.timeline, t)) for t in self.tracks)
                     self._announcer.ended(self.key, duration_ns=self.timeline.end_ns, gaps=gaps)
 
-    def _tell_closed(self, part: PartStored) -> None:
-        segment = self.timeline.tracks[part.track].segments[part.msn]
-        self._announcer.segment_closed(
-            self.key,
-            track=part.track,
-            msn=part.msn,
-            duration_ns=segment.duration_ns,
-            size=segment.size,
-        )
+    def _tell_closed(self, track: Track, *, since: int) -> None:
+        """Announce the segments that are complete now, those that were cut short included."""
+        for msn, segment in enumerate(track.segments[since:], since):
+            if segment.part_count == 0:
+                continue  # a gap: nobody can fetch it
+            self._announcer.segment_closed(
+                self.key,
+                track=track.spec.track,
+                msn=msn,
+                duration_ns=segment.duration_ns,
+                size=segment.size,
+            )
 
     def _remember(self, part: PartStored, data: bytes) -> None:
         self._parts[(part.track, part.msn, part.part)] = data
