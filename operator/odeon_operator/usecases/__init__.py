@@ -1,0 +1,1 @@
+"""What the operator does: look at one pool, decide, carry it out, say so."""

@@ -1,0 +1,39 @@
+"""Drain records of pods that are gone are deleted; they have no time limit of their own."""
+
+from odeon_runtime.logs import logger
+
+from odeon_operator.ports import Cluster, Lease, Reports, Unreachable
+
+_log = logger(__name__)
+
+
+class Sweeper:
+    """Deletes what two sweeps in a row found to belong to nobody.
+
+    One is not enough: a picture of the cluster may lack a pod for a moment, and deleting the record
+    of a pod that lives would take it back.
+    """
+
+    def __init__(self, cluster: Cluster, reports: Reports, lease: Lease) -> None:
+        self._cluster = cluster
+        self._reports = reports
+        self._lease = lease
+        self._suspected: frozenset[str] = frozenset()
+
+    async def sweep(self) -> int:
+        """Sweep once, after the picture of the cluster was made whole. Returns how many went."""
+        if not self._reports.current:
+            return 0
+        found = frozenset(self._reports.orphans(self._cluster.alive()))
+        gone, self._suspected = found & self._suspected, found
+        swept = 0
+        for uid in sorted(gone):
+            if not self._lease.held:
+                break
+            try:
+                await self._reports.forget(uid)
+            except Unreachable as error:
+                _log.warning("unreachable", error=str(error))
+                break
+            swept += 1
+        return swept
