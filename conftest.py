@@ -10,6 +10,9 @@ from hypothesis import settings
 if not hasattr(operator, "__path__"):
     operator.__path__ = [str(Path(__file__).parent / "operator")]  # type: ignore[attr-defined]
 
+# One Kubernetes control plane for all tests that want one.
+pytest_plugins = ("odeon_testkit.kube.fixtures",)
+
 # A unit test asserts no time: on a busy machine one slow example is no failure.
 settings.register_profile("odeon", deadline=None)
 settings.load_profile("odeon")

@@ -83,10 +83,11 @@ test_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# Only the tests of object storage need it; without Go they are skipped, but never under CI.
-s3_server() {
-  command -v go >/dev/null || [ "${CI:-}" = true ] || { echo "no Go: no S3 server"; return 0; }
-  .venv/bin/python -c "from odeon_testkit.s3 import s3_program; print(s3_program())"
+# An S3 server and a Kubernetes control plane, which only tests need; without Go those are skipped, but never under CI.
+go_programs() {
+  command -v go >/dev/null || [ "${CI:-}" = true ] || { echo "no Go: neither S3 nor Kubernetes"; return 0; }
+  .venv/bin/python -c "from odeon_testkit.s3 import PROGRAMS; print(PROGRAMS.build())"
+  .venv/bin/python -m odeon_testkit.kube.programs
 }
 
 check_tools
@@ -101,5 +102,5 @@ fi
 step "web packages" web_packages
 step "Python packages and the Rust media core" python_packages
 step "edge (Rust)" edge_binary
-[ "$mode" = test ] && step "S3 server for the tests (Go)" s3_server
+[ "$mode" = test ] && step "S3 and Kubernetes for the tests (Go)" go_programs
 step "web app" web_app

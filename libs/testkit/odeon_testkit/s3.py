@@ -1,6 +1,5 @@
 """A real S3 server over a directory: versitygw (Apache-2.0), built once from its Go module."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -11,38 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from odeon_testkit.go_programs import GoPrograms
+
 MODULE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
 BUCKET = "recordings"
+PROGRAMS = GoPrograms(f"versitygw-{VERSION}", (f"{MODULE}@{VERSION}",))
 _ACCESS, _SECRET = "odeon-test", "odeon-test-secret"
-_BUILD_S = 1800.0
 _START_S = 20.0
-
-
-class S3Missing(Exception):
-    """There is no server, and no Go to build one."""
-
-
-def s3_program() -> Path:
-    """The server's program from the user's cache; the first call builds it (minutes).
-
-    Raises:
-        S3Missing: Go is not installed.
-    """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    peers = Path(os.environ.get("ODEON_CACHE") or Path(home) / "odeon") / "peers"
-    program = peers / f"versitygw-{VERSION}"
-    if not program.exists():
-        go = shutil.which("go")
-        if go is None:
-            raise S3Missing("install Go, which builds versitygw")
-        peers.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=peers) as folder:
-            env = {**os.environ, "GOBIN": folder, "CGO_ENABLED": "0"}
-            command = [go, "install", f"{MODULE}@{VERSION}"]
-            subprocess.run(command, env=env, check=True, timeout=_BUILD_S, cwd=folder)
-            (Path(folder) / "versitygw").replace(program)
-    return program
 
 
 @dataclass(slots=True)
@@ -78,7 +53,7 @@ class S3Server:
         with (self.directory / "s3.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    str(s3_program()),
+                    str(PROGRAMS.build() / "versitygw"),
                     *("--access", _ACCESS, "--secret", _SECRET, "--port", address),
                     # Beside the objects, since not every file system has extended attributes.
                     *("posix", "--sidecar", str(facts), str(objects)),

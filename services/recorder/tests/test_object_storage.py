@@ -11,8 +11,9 @@ from odeon_recorder.adapters.archive import ObjectArchive
 from odeon_recorder.domain.records import Ended, Granted, Kind, TrackSpec
 from odeon_recorder.domain.timeline import Timeline
 from odeon_recorder.ports import ArchiveAway, Key
+from odeon_testkit.go_programs import GoMissing
 from odeon_testkit.llhls_owner import video
-from odeon_testkit.s3 import S3Missing, S3Server, s3_server
+from odeon_testkit.s3 import S3Server, s3_server
 from odeon_testkit.wait import until
 
 from .conftest import RecorderAt
@@ -34,7 +35,7 @@ def s3() -> Iterator[S3Server]:
     try:
         with s3_server() as server:
             yield server
-    except S3Missing as missing:
+    except GoMissing as missing:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(missing))

@@ -1,0 +1,223 @@
+"""etcd, kube-apiserver and kube-controller-manager on loopback, without a node.
+
+Nothing is scheduled and no container runs; everything that the API itself does is real: CRDs with
+CEL, admission policies, server-side apply, watches, RBAC, garbage collection by owner references.
+"""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from odeon_cli.up.ports import block_of_ports
+
+from odeon_testkit.kube import settings
+from odeon_testkit.kube.api import KubeApi, Object, Refused
+from odeon_testkit.kube.programs import CONTROL_PLANE
+
+CRDS = Path(__file__).resolve().parents[4] / "helm" / "odeon-crds" / "templates"
+"""Odeon's resources. They are plain YAML, so that a folder of them can be applied as it is."""
+_START_S = 60.0
+_PAUSE_S = 0.02
+
+
+@dataclass(slots=True)
+class Program:
+    """One of the three; `stop()` and `start()` keep its data and its port."""
+
+    name: str
+    arguments: Sequence[str]
+    directory: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None while it is stopped."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def log(self) -> Path:
+        """What it said."""
+        return self.directory / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start it; whoever needs it ready waits for that."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(CONTROL_PLANE.folder / self.name), *self.arguments],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self) -> None:
+        """Kill it. Asked to stop, the API server would wait for all watches to end."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def check(self) -> None:
+        """Return if it runs.
+
+        Raises:
+            RuntimeError: it does not; with the end of its log.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise RuntimeError(f"{self.name} does not run: {self.log.read_text()[-3000:]}")
+
+
+@dataclass(slots=True)
+class ControlPlane:
+    """A control plane.
+
+    Attributes:
+        url: of the API server.
+        token: bearer token of a user who may do everything.
+        directory: where all of it is: logs, keys, etcd's data.
+        etcd, api_server, controller_manager: to take one of them away for a while.
+    """
+
+    url: str
+    token: str
+    directory: Path
+    etcd: Program
+    api_server: Program
+    controller_manager: Program
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
+
+    @property
+    def ca_file(self) -> Path:
+        """Who signed the API server's certificate, PEM."""
+        return self.directory / settings.CERTIFICATES / "apiserver.crt"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For clients that read one; the same user as `token`."""
+        return self.directory / settings.ADMIN_KUBECONFIG
+
+    @property
+    def audit_log(self) -> Path:
+        """Every write that was asked for and by whom, one JSON object a line, without its body."""
+        return self.directory / settings.AUDIT_LOG
+
+    def api(self, token: str | None = None) -> KubeApi:
+        """A new client, of the admin unless another token is given; the caller closes it."""
+        return KubeApi(self.url, token or self.token, self.ca_file)
+
+    def new_namespace(self) -> str:
+        """An empty namespace in which pods can be created; returns its name."""
+        name = f"odeon-{next(self._numbers)}"
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        with self.api() as api:
+            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            self._until(lambda: api.exists(account), self.controller_manager)
+        return name
+
+    def start(self, *, crds: Path | None) -> None:
+        """Start all; returns when pods can be created."""
+        self.etcd.start()
+        self.api_server.start()
+        self.wait_until_ready()
+        if crds is not None:
+            self.apply_crds(crds)
+        self.controller_manager.start()
+        with self.api() as api:
+            # Made by the controller manager; no pod is admitted without.
+            account = "/api/v1/namespaces/default/serviceaccounts/default"
+            self._until(lambda: api.exists(account), self.controller_manager)
+
+    def stop(self) -> None:
+        """Kill all: nothing here outlives the tests."""
+        for program in (self.controller_manager, self.api_server, self.etcd):
+            program.stop()
+
+    def wait_until_ready(self) -> None:
+        """Return when the API server answers, e.g. after `api_server.start()`."""
+        # It listens once it has made its certificate, and a client is made from that.
+        self._until(self._listens, self.api_server)
+        with self.api() as api:
+            self._until(lambda: api.ready, self.api_server)
+
+    def apply_crds(self, folder: Path = CRDS) -> None:
+        """Apply a folder's YAML files; returns when the kinds that they define can be used.
+
+        Before the controller manager starts, as `control_plane()` does it: its garbage collector
+        looks for new kinds every 30 s only, and until then misses that an owner is gone.
+        """
+        with self.api() as api:
+            for file in sorted(folder.glob("*.yaml")):
+                for document in api.apply_file(file):
+                    if document["kind"] == "CustomResourceDefinition":
+                        self._until(partial(_served, api, document), self.api_server)
+
+    def _listens(self) -> bool:
+        host, _, port = self.url.removeprefix("https://").partition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def _until(self, condition: Callable[[], bool], program: Program) -> None:
+        deadline = time.monotonic() + _START_S
+        while not condition():
+            program.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited in vain: {program.log.read_text()[-3000:]}")
+            time.sleep(_PAUSE_S)
+
+
+@contextmanager
+def control_plane(*, crds: Path | None = CRDS) -> Iterator[ControlPlane]:
+    """A running control plane; its processes and its files are gone afterwards.
+
+    Args:
+        crds: folder of what is applied before the controllers start; None for an empty cluster.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="odeon-kube-"))
+    plane = prepared(directory)
+    try:
+        plane.start(crds=crds)
+        yield plane
+    finally:
+        plane.stop()
+        shutil.rmtree(directory)
+
+
+def prepared(directory: Path) -> ControlPlane:
+    """A control plane with its keys, tokens and ports, which is not started yet."""
+    host = settings.HOST
+    port = block_of_ports(0, 2, (host,))
+    etcd_url, url = f"http://{host}:{port + 1}", f"https://{host}:{port}"
+    settings.write(directory, url)
+    return ControlPlane(
+        url=url,
+        token=settings.TOKENS["admin"],
+        directory=directory,
+        etcd=Program("etcd", settings.etcd(etcd_url), directory),
+        api_server=Program("kube-apiserver", settings.api_server(port, etcd_url), directory),
+        controller_manager=Program(
+            "kube-controller-manager", settings.controller_manager(), directory
+        ),
+    )
+
+
+def _served(api: KubeApi, crd: Object) -> bool:
+    """Whether objects of a kind can be listed: for a moment after its creation they cannot."""
+    group, versions = crd["spec"]["group"], crd["spec"]["versions"]
+    plural = crd["spec"]["names"]["plural"]
+    try:
+        return all(api.exists(f"/apis/{group}/{v['name']}/{plural}") for v in versions)
+    except Refused as refused:
+        if refused.code != 429:
+            raise
+        return False
