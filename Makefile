@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/odeon/target
 
-.PHONY: help setup up chdb test lint proto lock
+.PHONY: help setup up chdb test lint proto crds lock
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ proto: ## Regenerate the committed code from proto/
 	@.venv/bin/buf lint
 	@.venv/bin/buf generate
 	@find proto/gen/python -type d -exec sh -c 'rm -f "$$1/__init__.py"' _ {} \;
+
+crds: ## Regenerate what is made of the shapes of resources: the CRDs and their reference
+	@$(PY) -m odeon_operator.api.crds
 
 lock: ## Renew requirements.txt and the lock files of Rust and npm
 	@scripts/lock.sh

@@ -79,7 +79,7 @@ behavior:
   scaleIn:
     stabilizationWindowSeconds: 600
     cooldownSeconds: 30
-    tolerance: 0.1
+    tolerance: "0.1"
     maxPods: "10%"
     policies: [{type: Percent, value: 50, periodSeconds: 60}]
     budgets: [{pods: 2}, {pods: 0, schedule: "0 19 * * *", duration: 3h, timezone: Asia/Shanghai}]
@@ -206,7 +206,7 @@ def test_the_examples_are_good(example: Path) -> None:
         (
             "{rules: [&a {id: a, when: {always: true}, min: 1}, *a]}",
             "ScalingPolicy/p spec",
-            "same id",
+            "rules has two items of the same id",
         ),
         (
             period('{startCron: "x * * * *", duration: 1h}'),
