@@ -115,7 +115,8 @@ class Bus:
         self._empty.set()
         self._tasks: list[asyncio.Task[None]] = []
         self._subscriptions: list[tuple[str, Handler]] = []
-        self._pullers: list[Puller] = []
+        self.when_lost: set[Callable[[], None]] = set()
+        """Called when the connection breaks: nothing comes of what was asked for through it."""
         self.connected = asyncio.Event()
         self.dropped = 0
 
@@ -178,7 +179,7 @@ class Bus:
     def puller(self, stream: str, durable: str, subject: str) -> "Puller":
         """This process's share in the work of a durable consumer; make one and keep it."""
         puller = Puller(self, stream, durable, subject)
-        self._pullers.append(puller)
+        self.when_lost.add(puller.interrupt)
         return puller
 
     async def ensure_streams(self) -> None:
@@ -303,8 +304,8 @@ class Bus:
     async def _on_lost(self) -> None:
         self.connected.clear()
         meters.CONNECTED.set(0)
-        for puller in self._pullers:
-            puller.interrupt()
+        for call in tuple(self.when_lost):
+            call()
 
     async def _on_back(self) -> None:
         self.connected.set()
@@ -405,6 +406,21 @@ class Puller:
         parsed = [await self._bus.parsed(message) for message in messages]
         return [offer for offer in parsed if offer is not None]
 
+    async def put_back(self) -> None:
+        """Ask for nothing any more; what came meanwhile goes to others at once.
+
+        For one that was cancelled while it waited: its request would bring a message that nobody
+        here takes, and that others would get only when its time to be acknowledged is over.
+        """
+        inbox, self._inbox, self._due = self._inbox, None, 0
+        if inbox is None:
+            return
+        with suppress(nats.errors.Error, TimeoutError, OSError):
+            await inbox.drain()  # type: ignore[no-untyped-call]
+            while not self._heard.empty():
+                if status_of(message := self._heard.get_nowait()) is None:
+                    await message.nak()
+
     def interrupt(self) -> None:
         """The connection broke: nothing will come of the present request."""
         self._due = 0
@@ -419,7 +435,7 @@ class Puller:
             if not self._due:
                 await self._ask(inbox, limit, wait_s, heartbeat_s)
             message = await self._hear(max(heartbeat_s * _SILENT_HEARTBEATS, _LEAST_SILENCE_S))
-            if (status := _status(message)) is None:
+            if (status := status_of(message)) is None:
                 self._due -= 1
                 messages.append(message)
             elif status in _ENDS_OF_A_WAIT:
@@ -486,6 +502,6 @@ class Puller:
         await asyncio.sleep(_RETRY_S)
 
 
-def _status(message: Msg) -> str | None:
+def status_of(message: Msg) -> str | None:
     """The status that NATS itself sends into an inbox; None for a message of the stream."""
     return None if message.data else (message.headers or {}).get("Status")
