@@ -1,8 +1,9 @@
 """Settings that every service has. Environment variables only; unknown ones are ignored."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -48,3 +49,16 @@ class ServiceSettings(BaseSettings):
     """Either "json" for machines or "console" for people."""
     metrics_port: int = -1
     """Prometheus port; -1 for none, 0 for any."""
+
+    pool: str = Field(default="", validation_alias=AliasChoices("ODEON_POOL"))
+    """Pool that an operator drains and scales; empty for a process that belongs to none."""
+    pod_name: str = Field(default="", validation_alias=AliasChoices("ODEON_POD_NAME"))
+    pod_uid: str = Field(default="", validation_alias=AliasChoices("ODEON_POD_UID"))
+    """Of this pod's Kubernetes object, through the downward API; a pool's pods need both."""
+
+    @model_validator(mode="after")
+    def _a_pools_pod_knows_itself(self) -> Self:
+        if self.pool and not (self.pod_name and self.pod_uid and self.nats_url):
+            # It would take work and never hear that it should not.
+            raise ValueError("ODEON_POOL wants ODEON_POD_NAME, ODEON_POD_UID and ODEON_NATS_URL")
+        return self
