@@ -197,7 +197,8 @@ impl<A: App> Server<A> {
         let count = requests.clone();
         let service = service_fn(move |request| {
             count.fetch_add(1, Relaxed);
-            let answer = app.clone().answer(peer.clone(), request);
+            // Boxed: hyper moves the task of a stream about several times, and it is as large as this.
+            let answer = Box::pin(app.clone().answer(peer.clone(), request));
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
