@@ -34,7 +34,7 @@ function useLayout(visit: Visit, event: Event) {
   const [wanted, setWanted] = useState<Wanted>();
   const newest = useRef<Wanted | undefined>(undefined);
   const sent = useRef(Promise.resolve());
-  const { kind = LayoutKind.GRID, focus = "", nameLabels = true } = event.layout ?? {};
+  const { kind = LayoutKind.GRID, focus = "", nameLabels = false } = event.layout ?? {};
   const known = { kind, focus, nameLabels };
 
   const send = async (layout: Wanted): Promise<void> => {
