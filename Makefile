@@ -30,7 +30,7 @@ proto: ## Regenerate the committed code from proto/
 	@find proto/gen/python -type d -exec sh -c 'rm -f "$$1/__init__.py"' _ {} \;
 
 crds: ## Regenerate what is made of the shapes of resources: the CRDs and their reference
-	@$(PY) -m odeon_operator.api.crds
+	@$(PY) -m odeon_operator.api.reference
 
 lock: ## Renew requirements.txt and the lock files of Rust and npm
 	@scripts/lock.sh

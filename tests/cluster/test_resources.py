@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from odeon_operator.api import convert, shapes
 from odeon_operator.api.crds import FOLDER, GROUP, KINDS, VERSION, Kind, crd, rendered
+from odeon_operator.api.reference import PAGE, page
 from odeon_runtime.errors import InvalidArgument
 from odeon_testkit.kube.api import KubeApi, Object, Refused, documents
 from odeon_testkit.kube.control_plane import ControlPlane
@@ -13,7 +14,11 @@ from pydantic import ValidationError
 
 ROOT = Path(__file__).parents[2]
 BY_NAME = {kind.name: kind for kind in KINDS}
-EXAMPLES = sorted(ROOT.glob("examples/**/*.yaml"))
+EXAMPLES = {
+    f"{file.parent.name}/{file.stem} {document['kind']}": document
+    for file in sorted(ROOT.glob("examples/**/*.yaml"))
+    for document in documents(file.read_text())
+}
 POOL = {"maxReplicas": 9, "slotsPerPod": 4}
 EDGES = {"maxReplicas": 9, "viewersPerPod": 100}
 BETWEEN = {"start": "2026-05-04T12:00:00Z", "end": "2026-05-04T13:00:00Z"}
@@ -56,6 +61,10 @@ def test_the_chart_has_nothing_else() -> None:
     assert {file.stem for file in FOLDER.glob("*.yaml")} == {kind.plural for kind in KINDS}
 
 
+def test_the_reference_is_current() -> None:
+    assert PAGE.read_text() == page(), "run: make crds"
+
+
 def undescribed(schema: Object, path: str) -> list[str]:
     missing = [path] if path and not schema.get("description") else []
     for name, field in schema.get("properties", {}).items():
@@ -80,10 +89,32 @@ def test_every_field_is_described(kind: Kind) -> None:
     assert undescribed(fields["spec"], "spec") + undescribed(fields["status"], "status") == []
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_accepted(api: KubeApi, example: Path) -> None:
-    for document in documents(example.read_text()):
-        api.apply(document, dry_run=True)
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_an_example_is_accepted_by_the_server_and_by_the_reader_of_files(
+    api: KubeApi, example: Object
+) -> None:
+    api.apply(example, dry_run=True)
+
+    read(example["kind"], example["spec"])
+
+
+@pytest.mark.parametrize(
+    "example", [name for name, found in EXAMPLES.items() if "template" in found["spec"]]
+)
+def test_pods_of_an_example_are_admitted_where_the_strictest_standard_holds(
+    api: KubeApi, namespace: str, example: str
+) -> None:
+    own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    api.patch(own, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    template = EXAMPLES[example]["spec"]["template"]
+    metadata = {**template.get("metadata", {}), "name": "it", "namespace": namespace}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+    assert api.create(pod)["status"]["phase"] == "Pending"
+    metadata["name"] = "lax"
+    pod["spec"] = {**pod["spec"], "hostNetwork": True}
+    with pytest.raises(Refused, match="violates PodSecurity"):
+        api.create(pod)
 
 
 BAD: list[tuple[str, object, str]] = [

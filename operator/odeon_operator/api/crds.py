@@ -1,6 +1,6 @@
 """CustomResourceDefinitions made of the shapes.
 
-`python -m odeon_operator.api.crds` writes helm/odeon-crds/templates; a test compares.
+`make crds` writes helm/odeon-crds/templates and the reference; a test compares.
 """
 
 from dataclasses import dataclass
@@ -288,13 +288,3 @@ class _Dumper(yaml.SafeDumper):
 def rendered(kind: Kind) -> str:
     """The definition as the chart has it."""
     return _HEADER + yaml.dump(crd(kind), Dumper=_Dumper, sort_keys=False, width=100)
-
-
-def write(folder: Path) -> None:
-    """Write all definitions."""
-    for kind in KINDS:
-        (folder / f"{kind.plural}.yaml").write_text(rendered(kind))
-
-
-if __name__ == "__main__":
-    write(FOLDER)
