@@ -7,6 +7,7 @@ from odeon.transcoder.v1 import transcoder_pb2, transcoder_pb2_grpc
 from odeon_runtime.bus import Bus
 from odeon_runtime.grpc_client import Peers
 from odeon_runtime.grpc_server import GrpcServer
+from odeon_runtime.pool_agent import Intake, Member, PoolAgent
 from odeon_runtime.run import run
 from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
@@ -42,7 +43,12 @@ async def start(settings: TranscoderSettings) -> AsyncIterator[dict[str, str]]:
         await follow_bus(trust, bus)
         spares = Spares(PipedProcesses(gpu=capability.path != "CPU"), settings.spares)
         stack.push_async_callback(spares.close)
-        supervisor = _supervisor(settings, capability, bus, peers, spares)
+        member = Member.of(settings)
+        agent = PoolAgent.on(bus, member, lambda: supervisor.load) if member else None
+        supervisor = _supervisor(settings, capability, bus, peers, spares, agent)
+        if agent is not None:
+            # It goes on reporting while the supervisor stops.
+            tasks.spawn("pool", agent.run())
         # Before the peers and the trust go: jobs deliver what they have and are given back.
         stack.push_async_callback(
             supervisor.stop, wait_s=settings.drain_s, flush_s=settings.flush_s
@@ -52,26 +58,38 @@ async def start(settings: TranscoderSettings) -> AsyncIterator[dict[str, str]]:
         work.spawn("resume", supervisor.resume())
         work.spawn("offers", supervisor.take_offers())
         work.spawn("load", report_load(bus, settings.worker, supervisor))
-        server = GrpcServer(
-            host=settings.grpc_host,
-            port=settings.grpc_port,
-            verifier=Verifier(trust),
-            services=[
-                (
-                    transcoder_pb2_grpc.add_TranscoderServiceServicer_to_server,
-                    TranscoderServicer(settings.worker, supervisor, spares, capability),
-                    transcoder_pb2.DESCRIPTOR.services_by_name["TranscoderService"],
-                )
-            ],
-            domain="transcoder.odeon.live",
-            grace_s=0.5,
-        )
+        servicer = TranscoderServicer(settings.worker, supervisor, spares, capability)
+        server = _server(settings, trust, servicer)
         await stack.enter_async_context(server)
         yield {"grpc": server.address, "encoder": capability.path}
 
 
+def _server(
+    settings: TranscoderSettings, trust: TrustStore, servicer: TranscoderServicer
+) -> GrpcServer:
+    return GrpcServer(
+        host=settings.grpc_host,
+        port=settings.grpc_port,
+        verifier=Verifier(trust),
+        services=[
+            (
+                transcoder_pb2_grpc.add_TranscoderServiceServicer_to_server,
+                servicer,
+                transcoder_pb2.DESCRIPTOR.services_by_name["TranscoderService"],
+            )
+        ],
+        domain="transcoder.odeon.live",
+        grace_s=0.5,
+    )
+
+
 def _supervisor(
-    settings: TranscoderSettings, capability: Capability, bus: Bus, peers: Peers, spares: Spares
+    settings: TranscoderSettings,
+    capability: Capability,
+    bus: Bus,
+    peers: Peers,
+    spares: Spares,
+    intake: Intake | None,
 ) -> Supervisor:
     config = JobConfig(
         worker=settings.worker,
@@ -100,6 +118,7 @@ def _supervisor(
         memory=FileMemory(settings.data_dir / "transcoder" / f"{settings.worker}.json"),
         config=config,
         around=around,
+        intake=intake,
     )
 
 

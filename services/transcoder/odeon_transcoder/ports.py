@@ -182,6 +182,9 @@ class Offers(Protocol):
     async def next(self) -> Offer | None:
         """The next offer, None after a while without one."""
 
+    async def put_back(self) -> None:
+        """After `next` was cancelled: wait for nothing, and leave what came to others."""
+
 
 class Tokens(Protocol):
     """Service tokens for uploads."""

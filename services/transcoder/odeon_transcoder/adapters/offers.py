@@ -36,3 +36,7 @@ class BusOffers:
         """The next offer, None after a while without one or without NATS."""
         offer = await self._puller.next(wait_s=_WAIT_S)
         return JobOffer(offer) if offer is not None else None
+
+    async def put_back(self) -> None:
+        """Ask for nothing any more; what came meanwhile goes to others at once."""
+        await self._puller.put_back()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from odeon_runtime.pool_agent import Intake
 from odeon_testkit.wait import until
 from odeon_transcoder import messages
 from odeon_transcoder.ports import (
@@ -158,6 +159,9 @@ class Queue:
     async def next(self) -> Offered | None:
         return await self.offers.get()
 
+    async def put_back(self) -> None:
+        """Nothing is taken out of it before its time."""
+
 
 class Remembered:
     """A memory that needs no file."""
@@ -207,6 +211,7 @@ class Workshop:
         slots: int,
         remembers: Iterable[str] = (),
         offers: Offers | None = None,
+        intake: Intake | None = None,
     ) -> Supervisor:
         """A worker that takes offers."""
         made = Supervisor(
@@ -215,6 +220,7 @@ class Workshop:
             memory=Remembered(remembers),
             config=JobConfig(name, "http://recorder", "127.0.0.1", watchdog_s=60),
             around=self.around(),
+            intake=intake,
         )
         self.spawn(made.resume())
         self.spawn(made.take_offers())
