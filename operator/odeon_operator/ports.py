@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from odeon_operator.domain.bookings import Booking
@@ -57,6 +57,7 @@ class PoolFacts:
     Attributes:
         pool, policy: None when the spec cannot be used; `problem` says why.
         status: as it stands, by whoever wrote it; None when there is none or it cannot be read.
+        patience: how long its pods may drain before somebody should look.
         leaving: somebody deleted it.
     """
 
@@ -70,6 +71,7 @@ class PoolFacts:
     scale: Scale = Scale()
     status: PoolStatus | None = None
     bookings: tuple[Booking, ...] = ()
+    patience: timedelta = timedelta(minutes=10)
     leaving: bool = False
 
 

@@ -55,16 +55,16 @@ class Pace:
 
     Attributes:
         tick: a pool is looked at this often although nothing happened: windows and bookings begin.
+        status: between two writes of a pool's status.
         again: after something had changed meanwhile.
         retry: after a dependency did not answer.
-        status: between two writes of a pool's status.
         foreign: how long another writer is told of after it was last seen.
     """
 
     tick: timedelta = timedelta(seconds=5)
+    status: timedelta = timedelta(seconds=5)
     again: timedelta = timedelta(milliseconds=100)
     retry: timedelta = timedelta(seconds=1)
-    status: timedelta = timedelta(seconds=5)
     foreign: timedelta = timedelta(minutes=10)
 
 
@@ -208,7 +208,9 @@ class Reconciler:
         context = trace.get_current_span().get_span_context()
         trace_id = f"{context.trace_id:032x}" if context.is_valid else ""
         about = Circumstances(
-            foreign=self._foreign(facts, memory, decision.at), trouble=look.outcome.trouble
+            foreign=self._foreign(facts, memory, decision.at),
+            trouble=look.outcome.trouble,
+            patience=facts.patience,
         )
         found = of_decision(look.pool, look.policy, decision, look.pods, about)
         starts = memory.learned.cold_starts

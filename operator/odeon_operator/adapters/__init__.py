@@ -1,0 +1,1 @@
+"""Outbound edge: the API server, NATS KV, a lease, clocks."""

@@ -1,0 +1,1 @@
+"""The API server: its events through kopf, its REST by aiohttp."""

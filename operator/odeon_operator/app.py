@@ -1,0 +1,153 @@
+"""The operator, put together. Tests start it in their own process; `__main__` starts it for real.
+
+```
+ kopf (thread) ─ events ─┐                    ┌─► Reconciler ─► API server, NATS KV
+ list every 30 s ────────┼─► Picture ─► Rounds┤
+ NATS KV ─ reports ──────┘                    └─► status
+```
+A standby has connections and probes, but neither watches nor looks: all of that begins with the
+lease, and the process ends when it is lost.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from odeon_runtime.bus import Bus
+from odeon_runtime.logs import logger
+from odeon_runtime.tasks import EternalTasks
+
+from odeon_operator.adapters.clock import SystemClock
+from odeon_operator.adapters.kube.client import KubeClient
+from odeon_operator.adapters.kube.cluster import KubeCluster
+from odeon_operator.adapters.kube.lease import KubeLease
+from odeon_operator.adapters.kube.picture import Picture
+from odeon_operator.adapters.kube.watch import KubeWatch
+from odeon_operator.adapters.reports import KvReports
+from odeon_operator.api.objects import KubeObjects
+from odeon_operator.api.probes import Health, probes
+from odeon_operator.ports import Outdated, PoolRef, Refused, Unreachable
+from odeon_operator.settings import OperatorSettings
+from odeon_operator.usecases import meters
+from odeon_operator.usecases.reconcile import Pace, Reconciler
+from odeon_operator.usecases.rounds import Rounds
+from odeon_operator.usecases.sweep import Sweeper
+
+_RETRY_S = 1.0
+_log = logger(__name__)
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, settings: OperatorSettings, client: KubeClient, bus: Bus) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self.lease = KubeLease(
+            client,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity,
+            clock=self._clock,
+            terms=settings.terms,
+        )
+        objects, namespace = KubeObjects(), settings.watch_namespace
+        self._picture = Picture(objects, self._concerns)
+        self._cluster = KubeCluster(client, self._picture, objects, namespace=namespace)
+        self._reports = KvReports(
+            bus, identity=settings.identity, clock=self._clock, changed=self._heard
+        )
+        self._watch = KubeWatch(self._event, namespace=namespace)
+        pace = Pace(timedelta(seconds=settings.look_s), timedelta(seconds=settings.status_s))
+        reconciler = Reconciler(
+            self._cluster, self._reports, self.lease, clock=self._clock, pace=pace
+        )
+        self._rounds = Rounds(reconciler.reconcile, self._clock)
+        self._sweeper = Sweeper(self._cluster, self._reports, self.lease)
+        self._whole_at: float | None = None
+        self._heard_at: float | None = None
+
+    def health(self) -> Health:
+        """What the probes tell."""
+        now = self._clock.monotonic()
+        return Health(
+            leader=self.lease.held,
+            picture_age_s=now - self._whole_at if self._whole_at is not None else None,
+            watch_age_s=now - self._heard_at if self._heard_at is not None else None,
+            reconcile_lag_s=self._rounds.lag,
+            reports_known=self._reports.current,
+        )
+
+    async def run(self) -> None:
+        """Wait for the lease, then act until it is lost.
+
+        Raises:
+            LeaseLost: inside of a group; the process is to end.
+        """
+        await self.lease.acquire()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.lease.keep(), name="lease")
+            group.create_task(self._reports.follow_reports(), name="reports")
+            group.create_task(self._reports.follow_drains(), name="drains")
+            # Nothing is decided before everything was read once.
+            await self._make_whole()
+            group.create_task(self._watch.run(), name="watch")
+            group.create_task(self._rounds.run(), name="rounds")
+            group.create_task(self._resync(), name="resync")
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_s)
+            await self._make_whole()
+            await self._sweeper.sweep()
+
+    async def _make_whole(self) -> None:
+        """Read everything, as long as that takes."""
+        while True:
+            try:
+                await self._cluster.make_whole()
+                break
+            except (Outdated, Refused, Unreachable) as error:
+                _log.warning("resync_failed", error=str(error))
+                self._tell_age()
+                await asyncio.sleep(_RETRY_S)
+        self._whole_at = self._clock.monotonic()
+        self._tell_age()
+        for ref in self._cluster.pools():
+            self._rounds.concerns(ref)
+
+    def _tell_age(self) -> None:
+        if self._whole_at is not None:
+            meters.WATCH_AGE.set(self._clock.monotonic() - self._whole_at)
+
+    def _event(self, kind: str, what: str | None, raw: dict[str, Any]) -> None:
+        self._heard_at = self._clock.monotonic()
+        if what == "DELETED":
+            self._picture.drop(kind, raw["metadata"]["uid"])
+        else:
+            self._picture.put(kind, raw)
+
+    def _concerns(self, ref: PoolRef) -> None:
+        self._rounds.concerns(ref)
+
+    def _heard(self, pod_uid: str) -> None:
+        if (ref := self._picture.owner_of(pod_uid)) is not None:
+            self._rounds.concerns(ref)
+
+
+@asynccontextmanager
+async def start(settings: OperatorSettings) -> AsyncIterator[Mapping[str, str]]:
+    """Everything of the operator; yields its addresses. Stops in reverse order."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(KubeClient())
+        bus = await stack.enter_async_context(Bus(settings.nats_url, name="operator"))
+        operator = Operator(settings, client, bus)
+        address = await stack.enter_async_context(
+            probes(settings.http_host, settings.http_port, operator.health)
+        )
+        stack.push_async_callback(operator.lease.release)
+        tasks = await stack.enter_async_context(EternalTasks())
+        tasks.spawn("operator", operator.run())
+        yield {"http": address, "identity": settings.identity}

@@ -1,0 +1,181 @@
+"""Operators that die, come in pairs, and lose the API server or NATS: no double, nobody cut."""
+
+import asyncio
+from contextlib import suppress
+from random import Random
+
+import httpx
+from odeon_testkit.kube.api import Refused
+from odeon_testkit.operated import OperatorProcess, SimPod
+from odeon_testkit.operated_site import Site
+
+KILLS = 20
+
+
+async def _busy_and_quiet(site: Site, chance: Random) -> None:
+    """Claims and ends, so that capacity is wanted and given back again and again."""
+    while True:
+        for quiet in (False, True):
+            for _ in range(12):
+                pods: list[SimPod] = list(site.kubelet.running.values())
+                if pods:
+                    pod = chance.choice(pods)
+                    if quiet:
+                        pod.finish()
+                    elif pod.sessions < 2:
+                        await pod.claim()
+                await asyncio.sleep(0.1)
+
+
+def _doubles(site: Site) -> list[str]:
+    """Places of the pool that two pods have."""
+    places = [p["metadata"]["labels"]["odeon.live/index"] for p in site.kubelet.pods()]
+    return [place for place in set(places) if places.count(place) > 1]
+
+
+async def test_twenty_deaths_at_any_moment_leave_no_double_no_orphan_and_cut_nobody(
+    site: Site,
+) -> None:
+    chance = Random(1)
+    site.make_pool(minReplicas=1, maxReplicas=6)
+    operator = site.operator()
+    load = asyncio.create_task(_busy_and_quiet(site, chance), name="load")
+
+    for _ in range(KILLS):
+        await asyncio.to_thread(operator.start)
+        await asyncio.sleep(chance.uniform(0.1, 1.2))
+        operator.kill()
+        assert _doubles(site) == []
+    load.cancel()
+    for pod in list(site.kubelet.running.values()):
+        pod.sessions = 0
+        pod.agent.load_changed()
+    await asyncio.to_thread(operator.start)
+
+    await site.serving(1)
+    assert site.kubelet.killed == []
+    assert len(site.kubelet.seen) > 3
+    (left,) = site.kubelet.running.values()
+    # Records of the others are swept by and by; the one that is left takes work.
+    assert await left.claim()
+
+
+async def test_two_operators_by_force_cut_nobody_make_no_double_and_are_told_of(
+    site: Site,
+) -> None:
+    chance = Random(2)
+    site.make_pool(minReplicas=1, maxReplicas=6)
+    for identity in ("one", "two"):
+        site.operator(identity, ODEON_OPERATOR_LEASE_NAME=identity).start()
+    load = asyncio.create_task(_busy_and_quiet(site, chance), name="load")
+
+    for _ in range(50):
+        await asyncio.sleep(0.15)
+        assert _doubles(site) == []
+        assert len(site.names()) <= 6
+    load.cancel()
+
+    assert site.kubelet.killed == []
+    assert site.condition("ForeignWriter")["status"] == "True"
+    assert "second operator" in site.condition("ForeignWriter")["message"]
+
+
+async def test_a_standby_waits_without_acting_and_takes_over_what_a_dead_one_leaves(
+    site: Site,
+) -> None:
+    site.make_pool(minReplicas=1)
+    leader, standby = site.operator("one"), site.operator("two")
+    leader.start()
+    await site.serving(1)
+    standby.start()
+    assert _health(standby)["leader"] is False
+
+    leader.kill()
+    site.set_pool(minReplicas=2)
+
+    await site.serving(2)
+    assert site.lease()["spec"]["holderIdentity"] == "two"
+    assert site.lease()["spec"]["leaseTransitions"] == 1
+    assert site.kubelet.killed == []
+
+
+async def test_an_operator_that_is_asked_to_end_gives_its_lease_back(site: Site) -> None:
+    site.make_pool(minReplicas=1)
+    operator = site.operator("one")
+    operator.start()
+    await site.serving(1)
+
+    await asyncio.to_thread(operator.stop)
+
+    assert site.lease()["spec"]["holderIdentity"] == ""
+
+
+async def test_an_operator_whose_lease_was_taken_ends(site: Site) -> None:
+    site.make_pool(minReplicas=1)
+    operator = site.operator("one")
+    operator.start()
+    await site.serving(1)
+
+    with suppress(Refused):
+        taken = {"holderIdentity": "thief", "leaseDurationSeconds": 60}
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **site.lease()}
+        site.api.patch(lease, {"spec": taken})
+
+    await site.until(lambda: operator.code is not None)
+    assert operator.code != 0
+    site.set_pool(minReplicas=3)
+    assert len(site.names()) == 1
+
+
+async def test_without_the_api_server_the_operator_ends_once_and_acts_soon_after_its_return(
+    site: Site,
+) -> None:
+    site.make_pool(minReplicas=2)
+    operator = site.operator()
+    operator.start()
+    await site.serving(2)
+    busy = next(iter(site.kubelet.running.values()))
+    assert await busy.claim()
+    site.plane.api_server.stop()
+    try:
+        # It cannot know whether another one leads by now.
+        await site.until(lambda: operator.code is not None)
+        # What a kubelet would do; this one waits for the API server and does not end again.
+        operator.start()
+        await asyncio.sleep(3)
+        assert operator.code is None
+        assert _health(operator)["leader"] is False
+    finally:
+        site.plane.api_server.start()
+        await asyncio.to_thread(site.plane.wait_until_ready)
+    site.set_pool(minReplicas=3)
+
+    await site.serving(3)
+    assert busy.sessions == 1
+    assert site.kubelet.killed == []
+
+
+async def test_without_nats_the_number_is_held_and_more_may_still_be_started(site: Site) -> None:
+    site.make_pool(minReplicas=2)
+    site.operator().start()
+    await site.serving(2)
+    site.nats.stop()
+    try:
+        site.set_pool(minReplicas=0)
+        await site.until(
+            lambda: site.condition("MetricsAvailable").get("status") == "False", timeout_s=30
+        )
+        assert site.states() == ["ready", "ready"]
+        site.set_pool(minReplicas=3)
+        await site.until(lambda: len(site.names()) == 3)
+    finally:
+        site.nats.start()
+
+    site.set_pool(minReplicas=1)
+    await site.serving(1)
+    assert site.kubelet.killed == []
+
+
+def _health(operator: OperatorProcess) -> dict[str, object]:
+    found: dict[str, object] = httpx.get(f"{operator.http}/livez").raise_for_status().json()
+    return found
