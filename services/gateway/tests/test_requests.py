@@ -74,9 +74,7 @@ async def test_another_client_of_the_same_proxy_has_a_limit_of_its_own(
 async def test_made_up_metadata_does_not_evade_it_over_grpc() -> None:
     codes = []
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(
-            running(trusted_proxies=2, limit_address="3/day")
-        )
+        world = await stack.enter_async_context(running(trusted_proxies=2, limit_address="3/day"))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(world.grpc))
         stub = room_pb2_grpc.RoomServiceStub(channel)
         for number in range(5):
