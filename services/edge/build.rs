@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = [
         "odeon/auth/v1/auth.proto",
         "odeon/events/v1/events.proto",
+        "odeon/pools/v1/pools.proto",
         "odeon/common/v1/options.proto",
     ];
     for file in files {

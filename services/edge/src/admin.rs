@@ -112,10 +112,10 @@ impl Admin {
         }
     }
 
-    /// Ready once tokens can be verified, until the drain begins. Nothing else: a lost origin, auth or
-    /// NATS must not empty every Service.
+    /// Ready once tokens can be verified, until a drain begins or, for its pool, until content steering
+    /// moved viewers. Nothing else: a lost origin, auth or NATS must not empty every Service.
     fn readiness(&self) -> Response<Out> {
-        let (status, word) = match (self.drain.is_draining(), self.sessions.key_count()) {
+        let (status, word) = match (self.drain.is_away(), self.sessions.key_count()) {
             (true, _) => (503, "draining\n"),
             (false, 0) => (503, "no keys yet\n"),
             (false, _) => (200, "ready\n"),
@@ -318,7 +318,7 @@ impl Admin {
             ),
             (
                 "draining",
-                "1 once a drain began.",
+                "1 while it drains.",
                 self.drain.is_draining().into(),
             ),
             (

@@ -4,6 +4,8 @@
 //! reports that it drains, so that balancers and content steering move viewers. Closing stops
 //! accepting and says goodbye (GOAWAY, `Connection: close`); blocked requests still end by
 //! themselves. LastCall, a second before the hard deadline, ends those that have not.
+//!
+//! A drain of the edge's pool is another thing: the retreat, which can be taken back and refuses nobody.
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -36,30 +38,94 @@ impl Phase {
     }
 }
 
-/// The phase, shared.
+/// What a drain of its pool makes of the edge. Unlike a phase it is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retreat {
+    /// Nobody asked for one.
+    Staying,
+    /// It reports that it drains, so that content steering moves viewers; nothing else changes.
+    Asked,
+    /// Not ready, and connections end after their present requests. Whoever comes is served.
+    Away,
+}
+
+/// The phase and the retreat, shared.
 #[derive(Debug)]
-pub struct Drain(watch::Sender<Phase>);
+pub struct Drain {
+    phase: watch::Sender<Phase>,
+    retreat: watch::Sender<Retreat>,
+}
 
 impl Default for Drain {
     fn default() -> Self {
-        Drain(watch::channel(Phase::Serving).0)
+        Drain {
+            phase: watch::channel(Phase::Serving).0,
+            retreat: watch::channel(Retreat::Staying).0,
+        }
+    }
+}
+
+/// What those hear who act on a drain; it must not outlive the drain.
+#[derive(Debug, Clone)]
+pub struct Signs {
+    phase: watch::Receiver<Phase>,
+    retreat: watch::Receiver<Retreat>,
+}
+
+impl Signs {
+    /// Returns when nobody is let in any more.
+    pub async fn closing(&mut self) {
+        let _ = self.phase.wait_for(|phase| *phase >= Phase::Closing).await;
+    }
+
+    /// Returns when connections are to end after their present requests.
+    pub async fn goodbye(&mut self) {
+        tokio::select! {
+            _ = self.phase.wait_for(|phase| *phase >= Phase::Closing) => {}
+            _ = self.retreat.wait_for(|retreat| *retreat == Retreat::Away) => {}
+        }
+    }
+
+    /// Returns after the next change.
+    pub async fn moved(&mut self) {
+        tokio::select! {
+            Ok(()) = self.phase.changed() => {}
+            Ok(()) = self.retreat.changed() => {}
+            else => std::future::pending().await,
+        }
     }
 }
 
 impl Drain {
     /// The present phase.
     pub fn phase(&self) -> Phase {
-        *self.0.borrow()
+        *self.phase.borrow()
     }
 
-    /// Whether a drain has begun.
+    /// The present retreat.
+    pub fn retreat(&self) -> Retreat {
+        *self.retreat.borrow()
+    }
+
+    /// Whether viewers should go elsewhere, for good or for a while.
     pub fn is_draining(&self) -> bool {
-        self.phase() > Phase::Serving
+        self.phase() > Phase::Serving || self.retreat() != Retreat::Staying
+    }
+
+    /// Whether balancers should send nobody here any more.
+    pub fn is_away(&self) -> bool {
+        self.phase() > Phase::Serving || self.retreat() == Retreat::Away
+    }
+
+    /// Retreats, or comes back.
+    pub fn set_retreat(&self, to: Retreat) {
+        self.retreat
+            .send_if_modified(|retreat| std::mem::replace(retreat, to) != to);
     }
 
     /// Moves on to a phase; never back.
     pub fn advance(&self, to: Phase) {
-        self.0.send_if_modified(|phase| {
+        self.phase.send_if_modified(|phase| {
             let later = to > *phase;
             *phase = to.max(*phase);
             later
@@ -68,14 +134,17 @@ impl Drain {
 
     /// Returns once `phase` is reached.
     pub async fn reached(&self, phase: Phase) {
-        let mut seen = self.0.subscribe();
+        let mut seen = self.phase.subscribe();
         // The sender lives in self, so the channel cannot close while we wait.
         let _ = seen.wait_for(|now| *now >= phase).await;
     }
 
-    /// A receiver for loops that watch the phase themselves.
-    pub fn watch(&self) -> watch::Receiver<Phase> {
-        self.0.subscribe()
+    /// For loops that act on it.
+    pub fn watch(&self) -> Signs {
+        Signs {
+            phase: self.phase.subscribe(),
+            retreat: self.retreat.subscribe(),
+        }
     }
 
     /// Goes through the phases: `notice`, then at most `limit` until `gone` resolves.
@@ -138,6 +207,20 @@ mod tests {
         assert!(drain.run(Duration::ZERO, LIMIT, gone).await);
         assert_eq!(start.elapsed().as_secs(), 3);
         assert_eq!(drain.phase(), Phase::Closing);
+    }
+
+    #[tokio::test]
+    async fn a_retreat_is_said_before_it_is_done_and_is_taken_back() {
+        let drain = Drain::default();
+        let mut signs = drain.watch();
+        drain.set_retreat(Retreat::Asked);
+        assert!(drain.is_draining() && !drain.is_away(), "balancers wait");
+        drain.set_retreat(Retreat::Away);
+        assert!(drain.is_away());
+        signs.goodbye().await;
+        assert_eq!(drain.phase(), Phase::Serving, "the door stays open");
+        drain.set_retreat(Retreat::Staying);
+        assert!(!drain.is_draining() && !drain.is_away());
     }
 
     #[test]

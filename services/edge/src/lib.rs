@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod net;
 pub mod origin;
 pub mod path;
+pub mod pool;
 pub mod process;
 pub mod proto;
 pub mod refusal;

@@ -1,6 +1,6 @@
 //! Listeners, TLS, connection limits and timeouts, goodbyes.
 use crate::body::Out;
-use crate::drain::Phase;
+use crate::drain::Signs;
 use crate::io::{HeadLimit, Heads, WriteLimit};
 use crate::limits::{Busy, Meter, Table};
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -77,7 +77,7 @@ pub struct Server<A> {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// When to stop accepting and say goodbye.
-    pub drain: watch::Receiver<Phase>,
+    pub drain: Signs,
 }
 
 /// Dropped by a connection or listener when it ends; the drain waits for all.
@@ -118,7 +118,7 @@ impl<A: App> Server<A> {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = drain.wait_for(|phase| *phase >= Phase::Closing) => break,
+                () = drain.closing() => break,
             };
             match accepted {
                 Ok((socket, peer)) => self.accept(socket, peer, &alive),
@@ -232,7 +232,7 @@ impl<A: App> Server<A> {
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => return,
-                _ = drain.wait_for(|phase| *phase >= Phase::Closing), if state == State::Open => {
+                () = drain.goodbye(), if state == State::Open => {
                     if requests() == 0 {
                         state = State::Leaving;
                         goodbye.as_mut().reset(Instant::now() + FIRST_REQUEST);

@@ -1,7 +1,7 @@
 //! The process: builds the parts, listens, says it is ready, watches signals and files, drains.
 use crate::admin::{Admin, DrainOrder};
 use crate::cache::Store;
-use crate::drain::{Drain, Phase};
+use crate::drain::{Drain, Signs};
 use crate::edge::Edge;
 use crate::limits::{Meter, Table};
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 
@@ -47,7 +47,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     doors.serve(&parts, &loads, alive, orders);
     println!("{ready}");
     log::info("edge.ready", ready);
-    crate::trust::start(&parts.trust, &loads, &parts.settings, parts.drain.watch());
+    crate::trust::start(&parts.trust, &loads, &parts.settings, &parts.drain);
     let (trust, tls, files) = (
         parts.trust.clone(),
         parts.tls.clone(),
@@ -224,7 +224,7 @@ impl Parts {
     }
 
     /// The private listener lives on during a drain and counts nobody.
-    fn private_server(&self, admin: Admin, quiet: watch::Receiver<Phase>) -> Arc<Server<Admin>> {
+    fn private_server(&self, admin: Admin, quiet: Signs) -> Arc<Server<Admin>> {
         Arc::new(Server {
             app: Arc::new(admin),
             tls: None,
@@ -301,8 +301,8 @@ impl Doors {
         for door in self.public {
             tokio::spawn(server.clone().listen(door, alive.clone()));
         }
-        let (never, quiet) = watch::channel(Phase::Serving);
-        let private = parts.private_server(parts.admin(loads, orders), quiet);
+        let never = Drain::default();
+        let private = parts.private_server(parts.admin(loads, orders), never.watch());
         let nobody_waits = mpsc::channel(1).0;
         tokio::spawn(async move {
             private.listen(self.private, nobody_waits).await;

@@ -17,7 +17,15 @@ pub mod odeon {
             tonic::include_proto!("odeon.events.v1");
         }
     }
+    /// `odeon.pools.*`
+    pub mod pools {
+        /// `odeon.pools.v1`
+        pub mod v1 {
+            tonic::include_proto!("odeon.pools.v1");
+        }
+    }
 }
 
 pub use odeon::auth::v1 as auth;
 pub use odeon::events::v1 as events;
+pub use odeon::pools::v1 as pools;

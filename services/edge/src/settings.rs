@@ -1,6 +1,7 @@
 //! Settings: environment variables, each declared once with its default and its meaning.
 use crate::origin::OriginLimits;
 use crate::path::is_id;
+use crate::pool::{Member, is_uid};
 use crate::upstream::parse_address;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -64,6 +65,9 @@ knobs! {
     "ODEON_EDGE_DRAIN_LIMIT_S" = "10" "Seconds after that until the process ends whatever happens."
     "ODEON_EDGE_ACCESS_LOG" = "0" "Fraction of requests logged, 0 to 1; never their tokens."
     "ODEON_EDGE_THREADS" = "0" "Worker threads; 0 is one per core."
+    "ODEON_POOL" = "" "Pool whose operator may drain this pod; none if empty."
+    "ODEON_POD_NAME" = "" "This pod, by the downward API; needed in a pool."
+    "ODEON_POD_UID" = "" "UID of its Kubernetes object; needed in a pool."
 }
 
 /// Files of a certificate and its key.
@@ -161,6 +165,8 @@ pub struct Settings {
     pub access_log: f64,
     /// Worker threads; 0 is one per core.
     pub threads: usize,
+    /// Which pod of which pool this is, if of any.
+    pub pool: Option<Member>,
 }
 
 /// Reads knobs from an environment.
@@ -261,6 +267,7 @@ impl Settings {
             drain_limit: env.seconds("ODEON_EDGE_DRAIN_LIMIT_S")?,
             access_log: env.parse::<f64>("ODEON_EDGE_ACCESS_LOG")?,
             threads: env.parse("ODEON_EDGE_THREADS")?,
+            pool: pool(&env)?,
         };
         settings.checked()
     }
@@ -277,6 +284,11 @@ impl Settings {
             || self.limits.max_connections == 0
         {
             return Err("ORIGIN_SLOTS, EVENT_FLIGHTS and MAX_CONNECTIONS are at least 1".into());
+        }
+        if self.pool.is_some() && self.trust.nats.is_none() {
+            return Err(
+                "ODEON_POOL: needs ODEON_EDGE_NATS, or it would never hear of a drain".into(),
+            );
         }
         if !(0.0..=1.0).contains(&self.access_log) {
             return Err("ODEON_EDGE_ACCESS_LOG: not between 0 and 1".into());
@@ -308,6 +320,19 @@ fn edge_id(env: &Reader<'_>, get: &dyn Fn(&str) -> Option<String>) -> Result<Str
     } else {
         format!("{host}-{tail}")
     })
+}
+
+fn pool(env: &Reader<'_>) -> Result<Option<Member>, String> {
+    let Some(pool) = env.option("ODEON_POOL") else {
+        return Ok(None);
+    };
+    let (Some(pod), Some(uid)) = (env.option("ODEON_POD_NAME"), env.option("ODEON_POD_UID")) else {
+        return Err("ODEON_POOL: needs ODEON_POD_NAME and ODEON_POD_UID".into());
+    };
+    if !is_uid(&uid) {
+        return Err(format!("ODEON_POD_UID: {uid:?} is not a UID"));
+    }
+    Ok(Some(Member { pool, pod, uid }))
 }
 
 fn tls_files(env: &Reader<'_>) -> Result<Option<TlsFiles>, String> {
@@ -468,6 +493,30 @@ mod tests {
         assert_eq!(settings.trust.nats.as_deref(), Some("nats://n:4222"));
         let own = read(&[shared[0], ("ODEON_EDGE_AUTH", "http://auth:1")]).unwrap();
         assert_eq!(own.trust.auth.as_deref(), Some("http://auth:1"));
+    }
+
+    #[test]
+    fn a_pools_pod_knows_who_it_is_and_hears_nats() {
+        let whole = [
+            ("ODEON_POOL", "edges"),
+            ("ODEON_POD_NAME", "edges-0"),
+            ("ODEON_POD_UID", "0b1c-2"),
+            ("ODEON_NATS_URL", "nats://n:4222"),
+        ];
+        let member = read(&whole).unwrap().pool.unwrap();
+        assert_eq!(
+            (&*member.pool, &*member.pod, &*member.uid),
+            ("edges", "edges-0", "0b1c-2")
+        );
+        assert!(read(&whole[1..]).unwrap().pool.is_none());
+        for missing in 1..whole.len() {
+            let mut some = whole.to_vec();
+            some.remove(missing);
+            assert!(read(&some).unwrap_err().starts_with("ODEON_POOL: needs"));
+        }
+        let mut wild = whole;
+        wild[2].1 = "a.>";
+        assert!(read(&wild).unwrap_err().starts_with("ODEON_POD_UID"));
     }
 
     #[test]

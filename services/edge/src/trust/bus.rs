@@ -1,6 +1,6 @@
 //! NATS: revocations in, load reports out. Never given up; nothing waits for it.
 use super::Trust;
-use crate::drain::Phase;
+use crate::drain::Signs;
 use crate::log;
 use crate::proto::events::envelope::Fact;
 use crate::proto::events::{EdgeEventLoad, EdgeLoadReported, Envelope};
@@ -13,7 +13,6 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Facts of revoked sessions, of every tenant.
@@ -96,18 +95,13 @@ fn revocation(body: &[u8]) -> Option<Revocation> {
 }
 
 /// Takes the load every `every`, and at once when the drain moves on; publishes it where NATS is known.
-pub async fn report(
-    loads: Arc<Loads>,
-    client: Option<Client>,
-    every: Duration,
-    mut drain: watch::Receiver<Phase>,
-) {
+pub async fn report(loads: Arc<Loads>, client: Option<Client>, every: Duration, mut drain: Signs) {
     let mut tick = interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            Ok(()) = drain.changed() => {}
+            () = drain.moved() => {}
         }
         let load = loads.take();
         if let Some(client) = &client {

@@ -5,9 +5,10 @@
 mod auth;
 mod bus;
 
-use crate::drain::Phase;
+use crate::drain::Drain;
 use crate::limits::lock;
 use crate::log;
+use crate::pool;
 use crate::report::Loads;
 use crate::session::{Revocation, Sessions};
 use crate::settings::{Settings, TrustSettings};
@@ -16,7 +17,6 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use tokio::sync::watch;
 
 /// What the sources feed.
 pub struct Trust {
@@ -95,13 +95,8 @@ impl Trust {
     }
 }
 
-/// Starts every task that the settings name: auth's stream, NATS, the load report.
-pub fn start(
-    trust: &Arc<Trust>,
-    loads: &Arc<Loads>,
-    settings: &Settings,
-    drain: watch::Receiver<Phase>,
-) {
+/// Starts every task that the settings name: auth's stream, NATS, the load report, the pool.
+pub fn start(trust: &Arc<Trust>, loads: &Arc<Loads>, settings: &Settings, drain: &Arc<Drain>) {
     let TrustSettings {
         auth, secret, nats, ..
     } = settings.trust.clone();
@@ -109,6 +104,7 @@ pub fn start(
         tokio::spawn(auth::follow(trust.clone(), address, secret));
     }
     let (trust, loads, every) = (trust.clone(), loads.clone(), settings.report_every);
+    let (drain, pool, notice) = (drain.clone(), settings.pool.clone(), settings.drain_notice);
     let name = format!("edge/{}", settings.id);
     tokio::spawn(async move {
         let client = match nats {
@@ -116,8 +112,13 @@ pub fn start(
             None => None,
         };
         if let Some(client) = client.clone() {
-            tokio::spawn(bus::follow(trust, client));
+            tokio::spawn(bus::follow(trust, client.clone()));
+            if let Some(member) = pool {
+                let store = pool::Store::new(client, member.uid.clone());
+                let agent = pool::Agent::new(member, loads.clone(), drain.clone(), notice);
+                tokio::spawn(agent.run(store, every));
+            }
         }
-        bus::report(loads, client, every, drain).await;
+        bus::report(loads, client, every, drain.watch()).await;
     });
 }
