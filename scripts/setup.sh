@@ -83,7 +83,7 @@ test_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# An S3 server and a Kubernetes control plane, which only tests need; without Go those are skipped, but never under CI.
+# An S3 server, a Kubernetes control plane and Helm, which only tests need; without Go those are skipped, but never under CI.
 go_programs() {
   command -v go >/dev/null || [ "${CI:-}" = true ] || { echo "no Go: neither S3 nor Kubernetes"; return 0; }
   .venv/bin/python -c "from odeon_testkit.s3 import PROGRAMS; print(PROGRAMS.build())"

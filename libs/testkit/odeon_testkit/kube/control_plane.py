@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -154,10 +154,16 @@ class ControlPlane:
         looks for new kinds every 30 s only, and until then misses that an owner is gone.
         """
         with self.api() as api:
-            for file in sorted(folder.glob("*.yaml")):
-                for document in api.apply_file(file):
-                    if document["kind"] == "CustomResourceDefinition":
-                        self._until(partial(_served, api, document), self.api_server)
+            applied = [
+                one for file in sorted(folder.glob("*.yaml")) for one in api.apply_file(file)
+            ]
+        self.wait_until_served(d for d in applied if d["kind"] == "CustomResourceDefinition")
+
+    def wait_until_served(self, definitions: Iterable[Object]) -> None:
+        """Return when objects of the kinds that these CRDs define can be used."""
+        with self.api() as api:
+            for definition in definitions:
+                self._until(partial(_served, api, definition), self.api_server)
 
     def _listens(self) -> bool:
         host, _, port = self.url.removeprefix("https://").partition(":")

@@ -1,24 +1,29 @@
-"""Pytest fixtures, for all tests: one control plane a run."""
+"""Pytest fixtures, for all tests: one control plane a run, and both Helms."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from odeon_testkit.go_programs import GoPrograms
 from odeon_testkit.kube.control_plane import ControlPlane, control_plane
-from odeon_testkit.kube.programs import CONTROL_PLANE
+from odeon_testkit.kube.programs import CONTROL_PLANE, HELMS
 
 
 @pytest.fixture(scope="session")
 def kubernetes() -> Iterator[ControlPlane]:
     """A control plane with Odeon's resources. Tests share it: each makes a namespace of its own."""
-    if not CONTROL_PLANE.built:
-        # Not here: a build takes minutes, and a test has two.
-        advice = "no Kubernetes to test with: scripts/setup.sh test builds it, with Go"
-        if os.environ.get("CI") == "true":
-            pytest.fail(advice, pytrace=False)
-        pytest.skip(advice)
+    _need(CONTROL_PLANE)
     with control_plane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def bare_kubernetes() -> Iterator[ControlPlane]:
+    """A control plane that knows nothing of Odeon, for the tests of one module."""
+    _need(CONTROL_PLANE)
+    with control_plane(crds=None) as plane:
         yield plane
 
 
@@ -26,3 +31,21 @@ def kubernetes() -> Iterator[ControlPlane]:
 def namespace(kubernetes: ControlPlane) -> str:
     """An empty namespace."""
     return kubernetes.new_namespace()
+
+
+@pytest.fixture(params=HELMS, ids=lambda helm: helm.name)
+def helm_program(request: pytest.FixtureRequest) -> Path:
+    """Helm 3, then Helm 4."""
+    programs: GoPrograms = request.param
+    _need(programs)
+    return programs.folder / "helm"
+
+
+def _need(programs: GoPrograms) -> None:
+    if programs.built:
+        return
+    # Not built here: that takes minutes, and a test has two.
+    advice = f"{programs.name} is missing: scripts/setup.sh test builds it, with Go"
+    if os.environ.get("CI") == "true":
+        pytest.fail(advice, pytrace=False)
+    pytest.skip(advice)

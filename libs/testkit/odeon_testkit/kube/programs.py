@@ -1,10 +1,11 @@
-"""The programs of a Kubernetes control plane, built from their Go modules.
+"""A Kubernetes control plane and both Helms, built from their Go modules.
 
 `python -m odeon_testkit.kube.programs` builds them; `scripts/setup.sh test` does so.
 
-One module pins all: every staging module of Kubernetes is replaced by its published version, and
-etcd's server is one that this version of Kubernetes is built with anyway, so both share what they
-have in common. To move on: change the versions in go.mod and here, then `go mod tidy` there.
+One module pins the control plane: every staging module of Kubernetes is replaced by its published
+version, and etcd's server is the one that this version of Kubernetes is built with anyway, so both
+share what they have in common. Both Helms share another. To move on: change the versions in go.mod
+and here, then `go mod tidy` there.
 """
 
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from odeon_testkit.go_programs import GoPrograms
 
 VERSION = "1.35.4"
+HELM_VERSIONS = {"v3": "v3.21.4", "v4": "v4.2.4"}
+_MODULES = Path(__file__).parent / "modules"
 _STAMP = "k8s.io/component-base/version"
 
 CONTROL_PLANE = GoPrograms(
@@ -21,7 +24,7 @@ CONTROL_PLANE = GoPrograms(
         "k8s.io/kubernetes/cmd/kube-apiserver",
         "k8s.io/kubernetes/cmd/kube-controller-manager",
     ),
-    module=Path(__file__).parent / "control_plane_module",
+    module=_MODULES / "control-plane",
     # What `/version` answers, and what version skew is judged by.
     ldflags=" ".join(
         f"-X {_STAMP}.{key}={value}"
@@ -35,5 +38,16 @@ CONTROL_PLANE = GoPrograms(
     renamed={"server": "etcd"},
 )
 
+HELMS = tuple(
+    GoPrograms(
+        name=f"helm-{version}",
+        packages=(f"helm.sh/helm/{major}/cmd/helm",),
+        module=_MODULES / "helm",
+        ldflags=f"-X helm.sh/helm/{major}/internal/version.version={version}",
+    )
+    for major, version in HELM_VERSIONS.items()
+)
+
 if __name__ == "__main__":
-    print(CONTROL_PLANE.build())
+    for programs in (CONTROL_PLANE, *HELMS):
+        print(programs.build())

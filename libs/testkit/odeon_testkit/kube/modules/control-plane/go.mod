@@ -1,4 +1,4 @@
-// What the tests' Kubernetes control plane is built from; see ../programs.py.
+// What the tests' Kubernetes control plane is built from; see ../../programs.py.
 module odeon.live/testkit/control-plane
 
 go 1.25.0
