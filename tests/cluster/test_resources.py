@@ -149,6 +149,11 @@ BAD: list[tuple[str, object, str]] = [
     ),
     ("ScalingPolicy", window(activePeriod={"startCron": "0 8", "duration": "1h"}), "startCron"),
     ("ScalingPolicy", window(activePeriod={"startCron": "0 8 * * *"}), "duration"),
+    (
+        "ScalingPolicy",
+        window(activePeriod={"startCron": "0 8 * * *", "duration": "1h", "timezone": "Mars/Base"}),
+        'is no time zone such as "Asia/Shanghai"',
+    ),
     ("ScalingPolicy", {"events": {"leadTime": "soon"}}, "spec.events.leadTime"),
     ("ScalingPolicy", {"events": {"leadTime": ""}}, "spec.events.leadTime"),
     ("ScalingPolicy", {"predictive": {"maxBoost": 50}}, "spec.predictive.maxBoost"),
@@ -205,6 +210,22 @@ def read(kind: str, spec: object) -> None:
     shape = BY_NAME[kind].spec.model_validate(spec)
     if isinstance(shape, shapes.ScalingPolicySpec):
         convert.policy("it", shape)
+
+
+def test_rules_are_cheap_enough_for_as_many_as_there_may_be(api: KubeApi, namespace: str) -> None:
+    when = {"startCron": "30 18 * * 1-5", "duration": "4h", "timezone": "Asia/Shanghai"}
+    rules = [
+        {"id": f"rule-{n}-{'x' * 50}", "when": {"activePeriod": when}, "buffer": 1, "min": 1}
+        for n in range(64)
+    ]
+    budgets = [{"pods": 0, "schedule": "0 19 * * *", "duration": "3h"}] * 16
+    spec = {"rules": rules, "behavior": {"scaleIn": {"budgets": budgets}}}
+
+    stored = api.create(resource("ScalingPolicy", namespace, spec))
+
+    assert len(stored["spec"]["rules"]) == 64
+    with pytest.raises(Refused, match="must have at most 64 items"):
+        api.patch(stored, {"spec": {"rules": [*rules, {**rules[0], "id": "one-more"}]}})
 
 
 def test_an_unknown_field_is_refused_when_strict_and_dropped_with_a_warning_otherwise(

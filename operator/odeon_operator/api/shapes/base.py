@@ -1,8 +1,7 @@
 """What all shapes have in common, and the small types that fields are made of.
 
 A type says three things: how a value is read, how the CRD's schema writes it, and with it what the
-API server refuses. Only what has no structural form (that a cron line or a time zone exists) is
-left to whoever reads the resource.
+API server refuses. Only that a cron line makes sense is left to whoever reads the resource.
 """
 
 import re
@@ -174,6 +173,11 @@ def _int_or_string(pattern: str, **limits: int) -> WithJsonSchema:
 _A_DURATION = r"([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?"
 _NOT_EMPTY = Cel("size(self) > 0", 'is no duration such as "90s", "5m" or "1h30m"')
 _NOT_NOTHING = Cel("self.matches('[1-9]')", "must be longer than nothing")
+# Asking for the hour there fails where there is no such zone. The API server has the tz database.
+_A_ZONE = Cel(
+    "timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0",
+    'is no time zone such as "Asia/Shanghai"',
+)
 _AS_DURATION = PlainSerializer(written_duration, when_used="json")
 
 Duration = Annotated[
@@ -226,7 +230,7 @@ Moment = Annotated[
 Zone = Annotated[
     ZoneInfo,
     BeforeValidator(_zone),
-    _written("^[A-Za-z][A-Za-z0-9_+/-]*$", 64),
+    _written("^[A-Za-z][A-Za-z0-9_+/-]*$", 64, _A_ZONE),
 ]
 Cron = Annotated[str, Field(min_length=9, max_length=200, pattern=r"^\S+( +\S+){4}$")]
 Natural = Annotated[int, Field(ge=0, le=_INT32)]
