@@ -295,8 +295,7 @@ class FleetReports:
         """See `ports.Reports`."""
         self._kv.answer()
         if uid not in self._kv.records:
-            self._kv.revisions += 1
-            self._kv.records[uid] = DrainRecord(asked, self._kv.revisions, reason)
+            self._kv.records[uid] = DrainRecord(asked, reason)
             self._kv.markers.discard(uid)
             self._kv.toll()
         self._records[uid] = self._kv.records[uid]

@@ -95,7 +95,7 @@ class KvReports:
                 await self._drains.ask(uid, body)
             except BucketUnknown as error:
                 raise Unreachable(str(error)) from error
-            standing = DrainRecord(asked, 0, reason)
+            standing = DrainRecord(asked, reason)
         self._records[uid] = standing
         return standing
 
@@ -210,4 +210,4 @@ def _record(told: pools.Drain) -> DrainRecord | None:
     if told.record is None:
         return None
     when = told.record.ask_time.ToDatetime(UTC) if told.record.HasField("ask_time") else _NEVER
-    return DrainRecord(when, told.revision, told.record.reason)
+    return DrainRecord(when, told.record.reason)

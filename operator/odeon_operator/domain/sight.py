@@ -74,12 +74,10 @@ class DrainRecord:
     """The wish that a pod takes no new work, as it stands in KV.
 
     Attributes:
-        asked: names this drain; the pod repeats it.
-        revision: of the record, so that only the one that was read is withdrawn.
+        asked: names this drain; the pod repeats it, and only the drain that was read is withdrawn.
     """
 
     asked: datetime
-    revision: int
     reason: str = ""
 
 

@@ -20,4 +20,3 @@ WATCH_AGE = Gauge(
     "odeon_operator_watch_age_seconds",
     "Since the picture of the cluster was last known to be whole",
 )
-PODS = Gauge("odeon_operator_pods", "Pods of all pools, by state", ["state"])

@@ -47,10 +47,11 @@ class KubeClient:
     def __init__(self) -> None:
         self._info: kopf.ConnectionInfo | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._login = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Log in; does not wait for the API server."""
-        await self._log_in()
+        await self._log_in(None)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,16 +59,22 @@ class KubeClient:
         if self._session is not None:
             await self._session.close()
 
-    async def _log_in(self) -> aiohttp.ClientSession:
-        if self._session is not None:
-            await self._session.close()
-        self._info = await asyncio.to_thread(login)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._info.as_ssl_context(), limit=64),
-            headers={**self._info.as_http_headers(), "User-Agent": _AGENT},
-            timeout=aiohttp.ClientTimeout(total=_REQUEST_S, sock_connect=_CONNECT_S),
-        )
-        return self._session
+    async def _log_in(self, refused: aiohttp.ClientSession | None) -> None:
+        """Take new credentials in place of those of a session; of many that ask, the first does."""
+        async with self._login:
+            if self._session is not refused:
+                return
+            info = await asyncio.to_thread(login)
+            self._info, self._session = (
+                info,
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=info.as_ssl_context(), limit=64),
+                    headers={**info.as_http_headers(), "User-Agent": _AGENT},
+                    timeout=aiohttp.ClientTimeout(total=_REQUEST_S, sock_connect=_CONNECT_S),
+                ),
+            )
+            if refused is not None:
+                await refused.close()
 
     async def get(self, path: str) -> Object:
         """Read one object; raises as `request`."""
@@ -117,10 +124,11 @@ class KubeClient:
             Refused: the API server will not have it (other 4xx).
             Unreachable: it does not answer, is overloaded or does not know us now.
         """
+        session = self._session
         code, answer = await self._send(method, path, body, content_type)
         if code == 401:
             # Tokens of service accounts live for an hour; the file has a new one by now.
-            await self._log_in()
+            await self._log_in(session)
             code, answer = await self._send(method, path, body, content_type)
         if code < 300:
             return answer
