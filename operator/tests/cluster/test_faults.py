@@ -1,6 +1,8 @@
 """Operators that die, come in pairs, and lose the API server or NATS: no double, nobody cut."""
 
 import asyncio
+import os
+import signal
 from contextlib import suppress
 from random import Random
 
@@ -153,6 +155,24 @@ async def test_without_the_api_server_the_operator_ends_once_and_acts_soon_after
     await site.serving(3)
     assert busy.sessions == 1
     assert site.kubelet.killed == []
+
+
+async def test_an_operator_whose_api_server_hangs_ends_as_long_as_nobody_else_may_act(
+    site: Site,
+) -> None:
+    site.make_pool(minReplicas=1)
+    operator = site.operator()
+    operator.start()
+    await site.serving(1)
+    pid = site.plane.api_server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await site.until(lambda: operator.code is not None)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert operator.code != 0
 
 
 async def test_without_nats_the_number_is_held_and_more_may_still_be_started(site: Site) -> None:

@@ -102,7 +102,8 @@ class KubeLease:
         # Counted from before the request: others count from when they see it, which is later.
         began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._terms.deadline):
+            # Half of it: after one connection that hangs there is time for another.
+            async with asyncio.timeout(self._terms.deadline / 2):
                 if self._raw is None or not self.held:
                     await self._look()
                 if not self._watch.may_take(self.identity, self._clock.monotonic()):
