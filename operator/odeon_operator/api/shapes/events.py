@@ -73,11 +73,12 @@ class LiveEventSpec(Shape):
     regions: list[Region] = listed(most=32)
     """Where viewers are expected; anywhere unless given."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    """Which event goes first when capacity is short: the higher one."""
+    """Which event goes first when capacity is short: the higher one. Not acted on yet."""
     lead: LeadTime = Field(default=None, json_schema_extra={"default": "Auto"})
     """How long before the start its capacity is wanted. Auto: what the policy says."""
     ttl_seconds_after_finished: Natural | None = None
-    """When the object is deleted, counted from the end of the event; never unless given."""
+    """When the object is deleted, counted from the end of the event; never unless given. Not acted
+    on yet."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "LiveEventSpec":

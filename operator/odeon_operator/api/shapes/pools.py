@@ -40,7 +40,7 @@ class GpuShape(Shape):
     count: Natural = 1
     """How many each pod gets."""
     device_class: Annotated[str, Field(max_length=253)] | None = None
-    """Device class, where GPUs are given out by dynamic resource allocation."""
+    """Device class, where GPUs are given out by dynamic resource allocation. Not acted on yet."""
 
 
 class DrainShape(Shape):
@@ -97,7 +97,7 @@ class PoolSpec(Shape):
     drain: DrainShape = DrainShape()
     """How pods drain."""
     update_strategy: UpdateStrategyShape = UpdateStrategyShape()
-    """How pods of an old template are replaced."""
+    """How pods of an old template are replaced. Not acted on yet."""
     tenant_ref: (
         Annotated[
             Ref,
