@@ -36,6 +36,8 @@ from odeon_operator.usecases.rounds import Rounds
 from odeon_operator.usecases.sweep import Sweeper
 
 _RETRY_S = 1.0
+_WORKERS = 8
+"""Pools that are looked at at once; a look waits for the API server most of its time."""
 _log = logger(__name__)
 
 
@@ -80,22 +82,25 @@ class Operator:
             reports_known=self._reports.current,
         )
 
-    async def run(self) -> None:
-        """Wait for the lease, then act until it is lost.
+    async def run(self, tasks: EternalTasks) -> None:
+        """Wait for the lease, then act for as long as it is held.
 
         Raises:
-            LeaseLost: inside of a group; the process is to end.
+            LeaseLost: it is lost; with this task all others of the process end.
         """
         await self.lease.acquire()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.lease.keep(), name="lease")
-            group.create_task(self._reports.follow_reports(), name="reports")
-            group.create_task(self._reports.follow_drains(), name="drains")
-            # Nothing is decided before everything was read once.
-            await self._make_whole()
-            group.create_task(self._watch.run(), name="watch")
-            group.create_task(self._rounds.run(), name="rounds")
-            group.create_task(self._resync(), name="resync")
+        tasks.spawn("act", self._act(tasks))
+        await self.lease.keep()
+
+    async def _act(self, tasks: EternalTasks) -> None:
+        tasks.spawn("reports", self._reports.follow_reports())
+        tasks.spawn("drains", self._reports.follow_drains())
+        # Nothing is decided before everything was read once.
+        await self._make_whole()
+        tasks.spawn("watch", self._watch.run())
+        for number in range(_WORKERS):
+            tasks.spawn(f"reconcile-{number}", self._rounds.work())
+        await self._resync()
 
     async def _resync(self) -> None:
         while True:
@@ -149,5 +154,5 @@ async def start(settings: OperatorSettings) -> AsyncIterator[Mapping[str, str]]:
         )
         stack.push_async_callback(operator.lease.release)
         tasks = await stack.enter_async_context(EternalTasks())
-        tasks.spawn("operator", operator.run())
+        tasks.spawn("lease", operator.run(tasks))
         yield {"http": address, "identity": settings.identity}

@@ -34,6 +34,7 @@ from odeon_runtime.kv import BucketUnknown, Mark
 from odeon_runtime.logs import logger
 from odeon_runtime.pools import Drain, Drains, Reports
 from odeon_runtime.settings import ServiceSettings
+from odeon_runtime.tasks import EternalTasks
 
 T = TypeVar("T")
 REPORT_EVERY_S = 2.0
@@ -200,9 +201,10 @@ class PoolAgent:
 
     async def run(self) -> None:
         """Report and listen; for ever."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="pool-drains")
-            tasks.create_task(self._report(), name="pool-reports")
+        async with EternalTasks() as tasks:
+            tasks.spawn("pool-drains", self._listen())
+            tasks.spawn("pool-reports", self._report())
+            await asyncio.Event().wait()
 
     async def pull(
         self, take: Callable[[], Awaitable[T | None]], put_back: Callable[[], Awaitable[None]]

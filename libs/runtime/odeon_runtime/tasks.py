@@ -40,8 +40,10 @@ class EternalTasks:
         traceback: TracebackType | None,
     ) -> None:
         """Cancel every task and wait for them."""
-        await end(self._tasks)
-        await self._group.__aexit__(kind, error, traceback)
+        try:
+            await end(self._tasks)
+        finally:
+            await self._group.__aexit__(kind, error, traceback)
 
 
 async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -49,12 +51,22 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
 
     Once is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancellation that meets the
     result it waits for (gh-86296, mended in 3.12), and whoever pulls from NATS is in it all day.
+    For the same reason a task whose group of tasks lives for ever owns them by `EternalTasks`: an
+    `asyncio.TaskGroup` cancels its tasks once, and then waits for one that swallowed it for ever.
     """
     left = {task for task in tasks if not task.done()}
+    interrupted: asyncio.CancelledError | None = None
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+        try:
+            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+        except asyncio.CancelledError as again:
+            # Whoever ends us says so again and again, as we do; nothing is left behind for that.
+            interrupted = again
+            left = {task for task in left if not task.done()}
+    if interrupted is not None:
+        raise interrupted
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

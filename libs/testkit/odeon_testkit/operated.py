@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 from odeon_runtime.bus import Bus
 from odeon_runtime.pool_agent import Load, Member, PoolAgent
-from odeon_runtime.tasks import end
+from odeon_runtime.tasks import EternalTasks, end
 
 from odeon_testkit.kube.api import KubeApi, Object, Refused
 from odeon_testkit.kube.control_plane import ControlPlane
@@ -208,11 +208,9 @@ async def sim_kubelet(
     async with Bus(nats_url, name="pods") as bus:
         await bus.connected.wait()
         kubelet = SimKubelet(plane, namespace, bus)
-        task = asyncio.create_task(kubelet.run(), name="sim-kubelet")
-        try:
+        async with EternalTasks() as tasks:
+            tasks.spawn("sim-kubelet", kubelet.run())
             yield kubelet
-        finally:
-            await end([task])
 
 
 def pool_manifest(name: str, namespace: str, **spec: object) -> Object:

@@ -36,15 +36,12 @@ class Rhythm:
 
 
 class Rounds:
-    """Looks at pools, several at once."""
+    """Says which pool is to be looked at, and looks."""
 
-    def __init__(
-        self, look: Look, clock: Clock, *, rhythm: Rhythm | None = None, workers: int = 8
-    ) -> None:
+    def __init__(self, look: Look, clock: Clock, *, rhythm: Rhythm | None = None) -> None:
         self._look = look
         self._clock = clock
         self._rhythm = rhythm or Rhythm()
-        self._workers = workers
         self._due: dict[PoolRef, float] = {}
         self._named: dict[PoolRef, float] = {}
         self._began: dict[PoolRef, float] = {}
@@ -68,13 +65,8 @@ class Rounds:
         takes = [now - self._began[ref] for ref in self._busy]
         return max([0.0, *waits, *takes])
 
-    async def run(self) -> None:
-        """Look at pools for ever."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._workers):
-                group.create_task(self._work(), name=f"reconcile-{number}")
-
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Look at pools for ever; several tasks may do so."""
         while True:
             ref = await self._next()
             again: timedelta | None = None

@@ -6,6 +6,7 @@ from datetime import timedelta
 from odeon_operator.adapters.clock import SystemClock
 from odeon_operator.ports import PoolRef
 from odeon_operator.usecases.rounds import Rhythm, Rounds
+from odeon_runtime.tasks import EternalTasks
 
 A, B = PoolRef("TranscoderPool", "live", "a"), PoolRef("TranscoderPool", "live", "b")
 QUICK = Rhythm(settle=0.001, gap=0.002, retry=0.001, longest_retry=0.002)
@@ -47,8 +48,9 @@ async def test_a_pool_that_is_named_while_it_is_looked_at_is_looked_at_once_more
     looker = Looker()
     rounds = Rounds(looker.look, SystemClock(), rhythm=QUICK)
     looker.hold.clear()
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(rounds.run())
+    async with EternalTasks() as tasks:
+        for number in range(3):
+            tasks.spawn(f"worker-{number}", rounds.work())
         rounds.concerns(A)
         await looker.times(1)
         for _ in range(20):
@@ -57,7 +59,6 @@ async def test_a_pool_that_is_named_while_it_is_looked_at_is_looked_at_once_more
         await looker.times(2)
         rounds.concerns(B)
         await looker.times(3)
-        running.cancel()
 
     assert looker.seen == [A, A, B]
 
@@ -66,8 +67,9 @@ async def test_one_pool_is_never_looked_at_twice_at_once_and_several_are() -> No
     looker = Looker()
     rounds = Rounds(looker.look, SystemClock(), rhythm=QUICK)
     looker.hold.clear()
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(rounds.run())
+    async with EternalTasks() as tasks:
+        for number in range(3):
+            tasks.spawn(f"worker-{number}", rounds.work())
         rounds.concerns(A)
         rounds.concerns(B)
         await looker.times(2)
@@ -76,7 +78,6 @@ async def test_one_pool_is_never_looked_at_twice_at_once_and_several_are() -> No
         assert looker.most_together == 2
         looker.hold.set()
         await looker.times(4)
-        running.cancel()
 
     assert sorted(looker.seen) == [A, A, B, B]
 
@@ -84,24 +85,24 @@ async def test_one_pool_is_never_looked_at_twice_at_once_and_several_are() -> No
 async def test_a_look_says_when_the_next_one_is_due() -> None:
     looker = Looker(again=timedelta(milliseconds=2))
     rounds = Rounds(looker.look, SystemClock(), rhythm=QUICK)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(rounds.run())
+    async with EternalTasks() as tasks:
+        for number in range(3):
+            tasks.spawn(f"worker-{number}", rounds.work())
         rounds.concerns(A)
         await looker.times(4)
-        running.cancel()
 
 
 async def test_a_look_that_fails_is_tried_again_and_stops_no_other() -> None:
     looker = Looker()
     looker.fails = 3
     rounds = Rounds(looker.look, SystemClock(), rhythm=QUICK)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(rounds.run())
+    async with EternalTasks() as tasks:
+        for number in range(3):
+            tasks.spawn(f"worker-{number}", rounds.work())
         rounds.concerns(A)
         await looker.times(4)
         rounds.concerns(B)
         await looker.times(5)
-        running.cancel()
 
     assert looker.seen == [A, A, A, A, B]
 
@@ -110,12 +111,12 @@ async def test_a_look_that_hangs_is_a_lag() -> None:
     looker = Looker()
     looker.hold.clear()
     rounds = Rounds(looker.look, SystemClock(), rhythm=QUICK)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(rounds.run())
+    async with EternalTasks() as tasks:
+        for number in range(3):
+            tasks.spawn(f"worker-{number}", rounds.work())
         rounds.concerns(A)
         await looker.times(1)
         first = rounds.lag
         await asyncio.sleep(0.01)
         assert rounds.lag > first
         looker.hold.set()
-        running.cancel()
