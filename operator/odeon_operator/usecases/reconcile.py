@@ -19,6 +19,7 @@ from odeon_operator.domain.learning import Learned, learn, resumed
 from odeon_operator.domain.planning import decide
 from odeon_operator.domain.pods import Pod
 from odeon_operator.domain.policy import Policy, Pool, ScalingMode
+from odeon_operator.domain.selection import Actions
 from odeon_operator.domain.sight import PodFacts, pod_of
 from odeon_operator.domain.starts import Room
 from odeon_operator.domain.status import (
@@ -130,8 +131,7 @@ class Reconciler:
         memory = self._remembered(facts)
         self._notice_writers(facts, memory)
         if facts.pool is None or facts.policy is None:
-            status = self._problem(facts)
-            return await self._tell(facts, memory, status)
+            return await self._tell(facts, memory, await self._hold(facts))
         with _tracer.start_as_current_span("reconcile pool") as span:
             look = await self._look(facts, facts.pool, facts.policy, memory)
             span.set_attribute("odeon.pool", ref.name)
@@ -230,12 +230,21 @@ class Reconciler:
             conditions=merged(before.conditions if before is not None else (), found),
         )
 
-    def _problem(self, facts: PoolFacts) -> PoolStatus:
-        before = facts.status
-        found = of_problem(facts.problem, self._clock.now())
+    async def _hold(self, facts: PoolFacts) -> PoolStatus:
+        """Keep the pods of a pool that cannot be decided on.
+
+        They are labelled and counted all the same: what protects live work goes by that.
+        """
+        before, now = facts.status, self._clock.now()
+        found = of_problem(facts.problem, now)
+        seen = self._seen(self._cluster.pods(facts.uid))
+        await self._work.run(facts, Actions(), seen, now)
+        pods = tuple(seen.pods.values())
         return PoolStatus(
             generation=facts.generation,
             selector=facts.selector,
+            counts=count(pods),
+            carried=carry([self._reports.readings(p.uid) for p in pods]),
             desired=before.desired if before is not None else None,
             cold_start=before.cold_start if before is not None else ColdStart(),
             last_scale=before.last_scale if before is not None else None,

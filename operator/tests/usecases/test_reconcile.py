@@ -154,10 +154,15 @@ async def test_a_dry_run_decides_and_says_so_and_touches_no_pod(world: World) ->
 async def test_a_spec_that_cannot_be_used_leaves_the_pods_as_they_are(world: World) -> None:
     await world.settled(2)
     world.api.change_pool(world.ref, pool=None, problem="policy night is missing")
+    busy = next(iter(world.agents.values()))
+    assert busy.claim()
+    busy.arrive()
 
     await world.rounds(10)
 
     assert len(world.api.pods) == 2
+    assert (world.status.counts.ready, world.status.counts.allocated) == (1, 1)
+    assert world.api.pods[busy.uid].marked == "allocated"
     ready = world.condition("Ready")
     assert (ready.holds, ready.reason, ready.message) == (
         False,
