@@ -90,14 +90,14 @@ class Site:
             told = [o.log.read_text()[-3000:] for o in self.operators]
             raise AssertionError("\n".join(told)) from None
 
-    async def serving(self, count: int) -> None:
+    async def serving(self, count: int, *, timeout_s: float = 20.0) -> None:
         """Wait until so many pods are labelled as serving, and there are no others."""
 
         def holds() -> bool:
             states = [p["metadata"]["labels"]["odeon.live/state"] for p in self.kubelet.pods()]
             return len(states) == count and set(states) <= {"ready", "allocated"}
 
-        await self.until(holds)
+        await self.until(holds, timeout_s=timeout_s)
 
     def states(self) -> list[str]:
         """State labels of all pods, sorted."""

@@ -5,8 +5,11 @@ import os
 import signal
 from contextlib import suppress
 from random import Random
+from urllib.parse import urlsplit
 
 import httpx
+from odeon_testkit.freezer import Freezer
+from odeon_testkit.kube import settings
 from odeon_testkit.kube.api import Refused
 from odeon_testkit.operated import OperatorProcess, SimPod
 from odeon_testkit.operated_site import Site
@@ -194,6 +197,35 @@ async def test_without_nats_the_number_is_held_and_more_may_still_be_started(sit
     site.set_pool(minReplicas=1)
     await site.serving(1)
     assert site.kubelet.killed == []
+
+
+async def test_watches_that_say_nothing_any_more_are_made_up_for_by_reading_everything(
+    site: Site,
+) -> None:
+    port = urlsplit(site.plane.url).port
+    assert port is not None
+    config = site.directory / "frozen.kubeconfig"
+    site.make_pool(minReplicas=1)
+    async with Freezer(port) as way:
+        url = f"https://127.0.0.1:{way.port}"
+        config.write_text(settings.kubeconfig(url, site.plane.ca_file, site.plane.token))
+        operator = site.operator(
+            KUBECONFIG=str(config),
+            ODEON_OPERATOR_RESYNC_S="1",
+            # A hung connection costs an attempt of the Lease, but not the Lease.
+            ODEON_OPERATOR_LEASE_DURATION_S="20",
+            ODEON_OPERATOR_LEASE_DEADLINE_S="15",
+        )
+        await asyncio.to_thread(operator.start)
+        await site.serving(1)
+
+        # Pods, nodes and four kinds of resources are watched.
+        assert way.freeze() >= 6
+        site.set_pool(minReplicas=2)
+
+        await site.serving(2, timeout_s=40)
+        assert operator.code is None
+        operator.kill()
 
 
 def _health(operator: OperatorProcess) -> dict[str, object]:
