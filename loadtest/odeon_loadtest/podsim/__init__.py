@@ -1,0 +1,1 @@
+"""Pods without containers: many agents in one process, for pods that KWOK pretends to run."""
