@@ -173,6 +173,8 @@ class PoolAgent:
         self._pull: asyncio.Timeout | None = None
         self._says_open = False
         """The last report that may be stored is stored, of this run, and obeys no drain."""
+        self._unsaid = 0
+        """Reports since the last one that was stored."""
         self._acknowledged: Timestamp | None = None
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
@@ -310,8 +312,12 @@ class PoolAgent:
         try:
             await self._reports.put(report)
         except BucketUnknown as error:
-            self._complain("report", error)
+            # One alone is nothing: at the start the connection does not stand yet.
+            if self._unsaid:
+                self._complain("report", error)
+            self._unsaid += 1
             return
+        self._unsaid = 0
         self._calm("report")
         self._says(open_=obeyed is None)
         if obeyed != self._acknowledged:

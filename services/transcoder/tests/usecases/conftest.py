@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from odeon_runtime.pool_agent import Intake
+from odeon_runtime.tasks import end
 from odeon_testkit.wait import until
 from odeon_transcoder import messages
 from odeon_transcoder.ports import (
@@ -227,11 +228,7 @@ class Workshop:
         return made
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(self._tasks)
 
 
 async def soon(condition: Callable[[], bool]) -> None:
