@@ -38,8 +38,9 @@ _WAITING = 4096
 _MAX_VALUE_BYTES = 8192
 _MAX_BYTES = 64 * 1024**2
 """Of a bucket; a hundred thousand pods take less."""
-_NO_STREAM, _NO_MESSAGE, _OTHER_CONFIG = 10059, 10037, 10058
-"""NATS's error codes: stream not found, no message found, stream exists with another config."""
+_NO_STREAM, _NO_MESSAGE, _OTHER_CONFIG, _NO_MESSAGE_TTL = 10059, 10037, 10058, 10166
+"""NATS's error codes: stream not found, no message found, stream exists with another config,
+per-message TTL is disabled."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _OPERATION, _PURGE = "KV-Operation", "PURGE"
 _GONE = ("DEL", _PURGE)
@@ -173,11 +174,14 @@ class Bucket:
         Raises:
             BucketUnknown: as `put`.
         """
-        headers = {
-            _OPERATION: _PURGE,
-            "Nats-Rollup": "sub",
-            "Nats-TTL": f"{int(self._marker_ttl_s)}s",
-        }
+        headers = {_OPERATION: _PURGE, "Nats-Rollup": "sub"}
+        ends = {"Nats-TTL": f"{int(self._marker_ttl_s)}s"}
+        try:
+            return await self._publish(key, b"", headers | ends)
+        except BucketUnknown as error:
+            if getattr(error.__cause__, "err_code", None) != _NO_MESSAGE_TTL:
+                raise
+        # Somebody made the bucket without times for single messages: the marker stays for good.
         return await self._publish(key, b"", headers)
 
     async def watch(self, key: str = ">") -> AsyncGenerator[Entry | Mark, None]:

@@ -181,8 +181,12 @@ async def test_reports_live_fifteen_seconds_in_memory_and_drains_for_ever_on_dis
 
 
 async def test_a_bucket_that_somebody_configured_otherwise_is_used_as_it_is(bus: Bus) -> None:
-    await bus.client.jetstream().create_key_value(
-        bucket="odeon_pool_drains", history=1, description="with replicas, in a real cluster"
+    # As an old "nats kv add" makes it: markers without an end.
+    await bus.client.jetstream().add_stream(
+        name="KV_odeon_pool_drains",
+        subjects=["$KV.odeon_pool_drains.>"],
+        max_msgs_per_subject=1,
+        allow_rollup_hdrs=True,
     )
     drains = Drains(bus)
 
@@ -191,6 +195,8 @@ async def test_a_bucket_that_somebody_configured_otherwise_is_used_as_it_is(bus:
     found = await drains.of("uid-0")
     assert found is not None
     assert found.record == record(1)
+    await drains.withdraw("uid-0")
+    assert await drains.of("uid-0") == Drain("uid-0", None, 2)
 
 
 async def test_a_watch_notices_that_its_bucket_was_deleted_and_makes_it_anew(bus: Bus) -> None:
