@@ -1,10 +1,11 @@
 """The operator as a process, against a real API server and a real NATS."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from odeon_testkit.kube.control_plane import ControlPlane
+from odeon_testkit.kube.control_plane import ControlPlane, control_plane
 from odeon_testkit.nats import NatsServer, nats_server
 from odeon_testkit.operated import sim_kubelet
 from odeon_testkit.operated_site import Site
@@ -20,9 +21,28 @@ def nats() -> Iterator[NatsServer]:
 async def site(
     kubernetes: ControlPlane, namespace: str, nats: NatsServer, tmp_path: Path
 ) -> AsyncIterator[Site]:
-    async with sim_kubelet(kubernetes, namespace, nats.url) as kubelet:
-        with kubernetes.api() as api:
-            made = Site(kubernetes, api, namespace, nats, kubelet, tmp_path, [])
+    async with _site(kubernetes, namespace, nats, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def own_site(
+    kubernetes: ControlPlane, nats: NatsServer, tmp_path: Path
+) -> AsyncIterator[Site]:
+    """A site whose control plane may be harmed: others need half a minute to get over it."""
+    assert kubernetes.url  # Where there is no Kubernetes, it has skipped or failed by now.
+    with control_plane() as plane:
+        async with _site(plane, plane.new_namespace(), nats, tmp_path) as made:
+            yield made
+
+
+@asynccontextmanager
+async def _site(
+    plane: ControlPlane, namespace: str, nats: NatsServer, directory: Path
+) -> AsyncIterator[Site]:
+    async with sim_kubelet(plane, namespace, nats.url) as kubelet:
+        with plane.api() as api:
+            made = Site(plane, api, namespace, nats, kubelet, directory, [])
             try:
                 yield made
             finally:

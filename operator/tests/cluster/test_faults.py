@@ -8,6 +8,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from odeon_testkit.freezer import Freezer
 from odeon_testkit.kube import settings
 from odeon_testkit.kube.api import Refused
@@ -38,6 +39,7 @@ def _doubles(site: Site) -> list[str]:
     return [place for place in set(places) if places.count(place) > 1]
 
 
+@pytest.mark.timeout(300)
 async def test_twenty_deaths_at_any_moment_leave_no_double_no_orphan_and_cut_nobody(
     site: Site,
 ) -> None:
@@ -133,8 +135,9 @@ async def test_an_operator_whose_lease_was_taken_ends(site: Site) -> None:
 
 
 async def test_without_the_api_server_the_operator_ends_once_and_acts_soon_after_its_return(
-    site: Site,
+    own_site: Site,
 ) -> None:
+    site = own_site
     site.make_pool(minReplicas=2)
     operator = site.operator()
     operator.start()
@@ -161,8 +164,9 @@ async def test_without_the_api_server_the_operator_ends_once_and_acts_soon_after
 
 
 async def test_an_operator_whose_api_server_hangs_ends_as_long_as_nobody_else_may_act(
-    site: Site,
+    own_site: Site,
 ) -> None:
+    site = own_site
     site.make_pool(minReplicas=1)
     operator = site.operator()
     operator.start()
