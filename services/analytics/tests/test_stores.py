@@ -1,29 +1,35 @@
-"""One suite over every store: SQLite and chDB here, the same SQL on a ClickHouse server."""
+"""One suite over every store: SQLite, chDB, and ClickHouse by URL."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from odeon_analytics.adapters.clickhouse import ChDb, ClickHouseStore
+from odeon_analytics.adapters.clickhouse import ChDb, ClickHouseServer, ClickHouseStore
 from odeon_analytics.adapters.sqlite import SqliteStore
 from odeon_analytics.domain.audience import SESSION_WINDOW_US
 from odeon_analytics.domain.beacons import Beacon, Kind
 from odeon_analytics.domain.egress import Counter
 from odeon_analytics.ports import Fact, Store
+from odeon_testkit.clickhouse import clickhouse_server
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
 
 
-@pytest.fixture(params=["sqlite", "chdb"])
+@pytest.fixture(params=["sqlite", "chdb", "clickhouse"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = (
-        SqliteStore(tmp_path / "analytics.db")
-        if request.param == "sqlite"
-        else ClickHouseStore(ChDb(tmp_path / "chdb"))
-    )
-    async with made as opened:
-        yield opened
+    with ExitStack() as stack:
+        made: Store
+        match request.param:
+            case "sqlite":
+                made = SqliteStore(tmp_path / "analytics.db")
+            case "chdb":
+                made = ClickHouseStore(ChDb(tmp_path / "chdb"))
+            case _:
+                made = ClickHouseStore(ClickHouseServer(stack.enter_context(clickhouse_server())))
+        async with made as opened:
+            yield opened
 
 
 def beacon(session: str, sequence: int, kind: Kind, at_s: float = 0, **more: int | str) -> Beacon:
