@@ -1,10 +1,11 @@
 import { ErrorDetails, ErrorTypes, type LoaderResponse } from "hls.js";
 import { describe, expect, it } from "vitest";
 import { classify } from "../src/player/hls";
-import { hlsSettings, shouldRetry } from "../src/player/hls-settings";
+import { hlsSettings, retryRule } from "../src/player/hls-settings";
 
 const settings = hlsSettings("/worker.js");
 const retry = settings.playlistLoadPolicy?.default.errorRetry ?? null;
+const shouldRetry = retryRule(() => false);
 const status = (code: number): LoaderResponse => ({ url: "", code });
 
 describe("the player's settings", () => {
@@ -44,6 +45,13 @@ describe("a failed request", () => {
   it("is given up after 20 times", () => {
     expect(shouldRetry(retry, 19, false, status(503))).toBe(true);
     expect(shouldRetry(retry, 20, false, status(503))).toBe(false);
+  });
+
+  it("to a host that refuses twice is not asked again where there is another one", () => {
+    const elsewhere = retryRule(() => true);
+    expect(elsewhere(retry, 0, false, status(0))).toBe(true);
+    expect(elsewhere(retry, 1, false, status(0))).toBe(false);
+    expect(elsewhere(retry, 1, false, status(503))).toBe(true);
   });
 
   it("that timed out is asked again", () => {

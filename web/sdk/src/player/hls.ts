@@ -4,6 +4,7 @@ import { LiveFollower } from "./follow";
 import { onFirstFrame } from "./frames";
 import { hlsSettings } from "./hls-settings";
 import { noteBufferedParts } from "./parts";
+import { Pathways } from "./pathways";
 
 /** One choice of the quality menu. */
 export interface Quality {
@@ -73,8 +74,9 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
       this.video.onerror = () => this.emit("failure", { failure: "MEDIA", detail: "native" });
       return;
     }
-    const hls = new Hls({
-      ...hlsSettings(this.#workerPath),
+    const pathways = new Pathways();
+    const hls: Hls = new Hls({
+      ...hlsSettings(this.#workerPath, () => pathways.leaves(hls)),
       ...(positionS === undefined ? {} : { startPosition: positionS }),
     });
     this.#hls = hls;
