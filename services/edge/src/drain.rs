@@ -78,6 +78,11 @@ impl Signs {
         let _ = self.phase.wait_for(|phase| *phase >= Phase::Closing).await;
     }
 
+    /// Whether connections are to end after their present requests.
+    pub fn is_goodbye(&self) -> bool {
+        *self.phase.borrow() >= Phase::Closing || *self.retreat.borrow() == Retreat::Away
+    }
+
     /// Returns when connections are to end after their present requests.
     pub async fn goodbye(&mut self) {
         tokio::select! {

@@ -8,6 +8,7 @@ use crate::settings::Patience;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -177,8 +178,13 @@ impl<A: App> Server<A> {
             let answering = heads.arrived();
             let answer = self.app.clone().answer(peer.clone(), request);
             async move {
-                let response = answer.await;
+                let mut response = answer.await;
                 drop(answering);
+                // A connection that came after the drain began has not been said goodbye to yet.
+                if self.drain.is_goodbye() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
                 Ok::<_, Infallible>(response)
             }
         });
