@@ -3,9 +3,11 @@
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -102,3 +104,15 @@ def test_chdb_is_fetched_on_request_and_stays_once_it_is_there(
 
     assert function
     assert (done.returncode == 0) is wanted
+
+
+def test_every_folder_of_tests_is_in_one_of_the_parts_that_are_run() -> None:
+    script = (ROOT / "scripts" / "test.sh").read_text()
+    parts = re.findall(r"^(?:here|beside|alone)=\(([^)]*)\)", script, re.MULTILINE)
+    named = [folder for part in parts for folder in part.split()]
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+
+    assert len(parts) == 3
+    assert all((ROOT / folder).is_dir() for folder in named)
+    # Those of services that no part names run beside.
+    assert sorted(f for f in {*named, "services"} if "/" not in f) == sorted(config["testpaths"])
