@@ -1,7 +1,7 @@
 import type Hls from "hls.js";
 import { Events } from "hls.js";
 import { beforeEach, describe, expect, it } from "vitest";
-import { noteBufferedParts } from "../src/player/parts";
+import { noteBufferedParts, notePartsOfClones } from "../src/player/parts";
 
 type Kind = "audio" | "video";
 
@@ -98,5 +98,30 @@ describe("parts of the picture that were taken for evicted", () => {
     arrive(picture(7, 1), part(2));
     append("video", picture(7, 1), 0, 1);
     expect(parts.map((one) => one.loaded)).toEqual([false, false]);
+  });
+});
+
+describe("parts of the picture after a move to another pathway", () => {
+  const level = (pathwayId: string, height = 720) => ({ pathwayId, height, bitrate: height });
+  const moved = (to: object): FakePart[] => {
+    listeners = [];
+    const on = (event: Events, listener: Listener) => listeners.push([event, listener]);
+    const levels = [level("main"), to];
+    const media = { buffered: ranges([0, 0.666]) };
+    notePartsOfClones({ on, levels, media } as unknown as Pick<Hls, "on" | "levels" | "media">);
+    const partList = [0, 1, 2].map(part);
+    send(Events.FRAG_BUFFERED, { frag: picture(7, 0) });
+    send(Events.LEVEL_UPDATED, { level: 1, details: { partList } });
+    return partList;
+  };
+
+  it("count as loaded if the buffer holds them", () => {
+    expect(moved(level("edge-2")).map((one) => one.loaded)).toEqual([true, true, false]);
+  });
+
+  it("are another quality's on the same pathway, and on another one", () => {
+    for (const other of [level("main", 360), level("edge-2", 360)]) {
+      expect(moved(other).map((one) => one.loaded)).toEqual([false, false, false]);
+    }
   });
 });

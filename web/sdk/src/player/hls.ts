@@ -3,7 +3,7 @@ import { Emitter } from "../emitter";
 import { LiveFollower } from "./follow";
 import { onFirstFrame } from "./frames";
 import { hlsSettings } from "./hls-settings";
-import { noteBufferedParts } from "./parts";
+import { noteBufferedParts, notePartsOfClones } from "./parts";
 import { Pathways } from "./pathways";
 
 /** One choice of the quality menu. */
@@ -81,6 +81,7 @@ export class HlsPlayer extends Emitter<HlsPlayerEvents> {
     });
     this.#hls = hls;
     noteBufferedParts(hls);
+    notePartsOfClones(hls);
     hls.on(Events.MANIFEST_PARSED, () => this.emit("qualities", this.qualities));
     hls.on(Events.LEVELS_UPDATED, () => this.emit("qualities", this.qualities));
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => this.#onLevel(level));

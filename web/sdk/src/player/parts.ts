@@ -1,5 +1,5 @@
 import type Hls from "hls.js";
-import { type ElementaryStreamInfo, Events, type Fragment, type Part } from "hls.js";
+import { type ElementaryStreamInfo, Events, type Fragment, type Level, type Part } from "hls.js";
 
 /** Playlists round durations: parts and buffer may differ by this much (seconds). */
 const ROUNDING_S = 0.05;
@@ -36,6 +36,31 @@ function note(hls: Pick<Hls, "on">, playlist: "audio" | "main", buffer: "audio" 
       if (!part.loaded && holds(buffered, part)) part.elementaryStreams[buffer] = times(part);
     }
   });
+}
+
+/**
+ * Notes the picture's parts that the buffer holds when playback moves to another pathway. It is the
+ * same rendition on another host, but hls.js knows what was loaded of the one that it left alone,
+ * and at a segment's end waits until that segment's parts have left the new playlist.
+ */
+export function notePartsOfClones(hls: Pick<Hls, "on" | "levels" | "media">): void {
+  let played: Level | undefined;
+  hls.on(Events.FRAG_BUFFERED, (_, { frag }) => {
+    if (frag.type === "main") played = hls.levels[frag.level];
+  });
+  hls.on(Events.LEVEL_UPDATED, (_, { level, details }) => {
+    const next = hls.levels[level];
+    const buffered = hls.media?.buffered;
+    if (!played || !next || !buffered || !isClone(next, played)) return;
+    for (const part of details.partList ?? []) {
+      if (!part.loaded && holds(buffered, part)) part.elementaryStreams.video = times(part);
+    }
+  });
+}
+
+function isClone(one: Level, other: Level): boolean {
+  const same = one.height === other.height && one.bitrate === other.bitrate;
+  return one.pathwayId !== other.pathwayId && same;
 }
 
 /** Every refresh of a playlist describes its segments anew. */
