@@ -434,7 +434,7 @@ class Puller:
         while not messages or (len(messages) < limit and not self._heard.empty()):
             if not self._due:
                 await self._ask(inbox, limit, wait_s, heartbeat_s)
-            message = await self._hear(max(heartbeat_s * _SILENT_HEARTBEATS, _LEAST_SILENCE_S))
+            message = await self._hear(silence_s(heartbeat_s))
             if (status := status_of(message)) is None:
                 self._due -= 1
                 messages.append(message)
@@ -500,6 +500,11 @@ class Puller:
             else:
                 _log.warning("pull_failed", stream=self._stream, error=trouble)
         await asyncio.sleep(_RETRY_S)
+
+
+def silence_s(heartbeat_s: float) -> float:
+    """How long NATS may say nothing, heartbeats included, before it counts as gone."""
+    return max(heartbeat_s * _SILENT_HEARTBEATS, _LEAST_SILENCE_S)
 
 
 def status_of(message: Msg) -> str | None:

@@ -24,14 +24,11 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from odeon_runtime.bus import Bus, status_of
+from odeon_runtime.bus import Bus, silence_s, status_of
 from odeon_runtime.logs import logger
 
 _TIMEOUT_S = 2.0
 _RETRY_S = 0.25
-_SILENT_HEARTBEATS = 2.5
-_LEAST_SILENCE_S = 2.0
-"""A busy machine delays a heartbeat by this much."""
 _DEDUPE_WINDOW_S = 120.0
 _WAITING = 4096
 """Entries that wait for whoever watches; the connection holds more."""
@@ -246,7 +243,7 @@ class Bucket:
         self, heard: "asyncio.Queue[Msg | None]", consumer: ConsumerInfo
     ) -> AsyncGenerator[Entry | Mark, None]:
         """Entries as long as none is missing and heartbeats come."""
-        silence_s = max(self._heartbeat_s * _SILENT_HEARTBEATS, _LEAST_SILENCE_S)
+        patience_s = silence_s(self._heartbeat_s)
         last, current = 0, False
         if not consumer.num_pending and not (
             consumer.delivered and consumer.delivered.consumer_seq
@@ -254,7 +251,7 @@ class Bucket:
             current = True
             yield Mark.CURRENT
         while True:
-            async with asyncio.timeout(silence_s):
+            async with asyncio.timeout(patience_s):
                 message = await heard.get()
             if message is None:
                 raise BucketUnknown("the connection broke")

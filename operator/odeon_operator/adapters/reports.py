@@ -5,6 +5,7 @@ The bucket's helpers never let "not known" pass for "not there"; neither does th
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -183,19 +184,7 @@ def _is_news(before: Heard | None, heard: Heard) -> bool:
     """Whether anything but the time differs."""
     if before is None:
         return True
-    was, now = before.report, heard.report
-    return (before.run, before.ready, before.slots_total) != (
-        heard.run,
-        heard.ready,
-        heard.slots_total,
-    ) or (was.sessions, was.reserved, was.slots, was.viewers, was.egress_mbps, was.obeys) != (
-        now.sessions,
-        now.reserved,
-        now.slots,
-        now.viewers,
-        now.egress_mbps,
-        now.obeys,
-    )
+    return replace(heard, report=replace(heard.report, at=before.report.at)) != before
 
 
 def _keep(records: dict[str, DrainRecord], told: pools.Drain) -> None:

@@ -2,16 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 
 from odeon_runtime.logs import logger
 
-from odeon_operator.adapters.kube.client import KubeClient
+from odeon_operator.adapters.kube.client import KubeClient, Object
 from odeon_operator.domain.leadership import Record, Terms, Watch
 from odeon_operator.ports import Clock, Outdated, Refused, Unreachable
 from odeon_operator.usecases import meters
 
-Object = dict[str, Any]
 _FAILURES = (Outdated, Refused, Unreachable)
 _log = logger(__name__)
 

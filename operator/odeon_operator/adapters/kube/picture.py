@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from odeon_operator.adapters.kube.client import Object
 from odeon_operator.domain.nodes import Node, free_pods
 from odeon_operator.domain.sight import PodFacts
 from odeon_operator.domain.status import PoolStatus
 from odeon_operator.ports import PoolFacts, PoolRef
 
-Object = dict[str, Any]
 POD, NODE, POLICY, EVENT = "Pod", "Node", "ScalingPolicy", "LiveEvent"
 POOLS = ("TranscoderPool", "EdgePool")
 _CHANGES_THAT_CONCERN_ALL = (POLICY, EVENT)
@@ -227,7 +227,7 @@ def _ref(kind: str, raw: Object) -> PoolRef:
 
 def _without_bulk(kind: str, raw: Object) -> Object:
     """Without what changes with every write and says nothing, but for who wrote `replicas`."""
-    meta = {k: v for k, v in raw["metadata"].items() if k not in ("managedFields",)}
+    meta = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
     writers = [
         entry.get("manager", "")
         for entry in raw["metadata"].get("managedFields") or []

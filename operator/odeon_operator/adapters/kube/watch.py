@@ -15,11 +15,10 @@ from typing import Any
 import kopf
 from odeon_runtime.logs import logger
 
-from odeon_operator.adapters.kube.client import login
+from odeon_operator.adapters.kube.client import Object, login
 from odeon_operator.adapters.kube.cluster import PLURALS, POOL_LABEL
 from odeon_operator.adapters.kube.picture import NODE, POD
 
-Object = dict[str, Any]
 Deliver = Callable[[str, str | None, Object], None]
 """Takes the kind, what happened ("ADDED", "MODIFIED", "DELETED", None for a list), the object."""
 _AGAIN_S = 1.0

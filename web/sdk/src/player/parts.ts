@@ -32,9 +32,7 @@ function note(hls: Pick<Hls, "on">, playlist: "audio" | "main", buffer: "audio" 
   hls.on(Events.BUFFER_APPENDED, (_, { type, frag, timeRanges }) => {
     const buffered = timeRanges[buffer];
     if (type !== buffer || frag.type !== playlist || !isSame(frag, segment) || !buffered) return;
-    for (const part of arrived) {
-      if (!part.loaded && holds(buffered, part)) part.elementaryStreams[buffer] = times(part);
-    }
+    noteHeld(arrived, buffer, buffered);
   });
 }
 
@@ -52,9 +50,7 @@ export function notePartsOfClones(hls: Pick<Hls, "on" | "levels" | "media">): vo
     const next = hls.levels[level];
     const buffered = hls.media?.buffered;
     if (!played || !next || !buffered || !isClone(next, played)) return;
-    for (const part of details.partList ?? []) {
-      if (!part.loaded && holds(buffered, part)) part.elementaryStreams.video = times(part);
-    }
+    noteHeld(details.partList ?? [], "video", buffered);
   });
 }
 
@@ -66,6 +62,12 @@ function isClone(one: Level, other: Level): boolean {
 /** Every refresh of a playlist describes its segments anew. */
 function isSame(one: Fragment, other: Fragment | undefined): boolean {
   return one.sn === other?.sn && one.level === other.level;
+}
+
+function noteHeld(parts: Part[], buffer: "audio" | "video", buffered: TimeRanges): void {
+  for (const part of parts) {
+    if (!part.loaded && holds(buffered, part)) part.elementaryStreams[buffer] = times(part);
+  }
 }
 
 function holds(buffered: TimeRanges, part: Part): boolean {
