@@ -6,7 +6,6 @@ delivered or worked on is put aside as a dead letter, with the reason, in a stre
 """
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -19,14 +18,14 @@ import nats.js.errors
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.api import RetentionPolicy, StreamConfig
 from odeon.events.v1 import events_pb2
 
 from odeon_runtime import bus_meters as meters
 from odeon_runtime import subjects, telemetry
 from odeon_runtime.logs import logger
 from odeon_runtime.outbox import Message, Outbox
+from odeon_runtime.puller import RETRY_S, TIMEOUT_S, Puller
 from odeon_runtime.tasks import end
 
 MAX_TRIES = 5
@@ -39,17 +38,7 @@ _REFUSED_FOR_GOOD = (
 )
 """The same message will be refused again, e.g. as too large; all else may be better in a moment."""
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
-_PUBLISH_TIMEOUT_S = 2.0
-_RETRY_S = 0.25
 _DEDUPE_WINDOW_S = 120.0
-_NS = 1_000_000_000
-_ACK_WAIT_S = 10.0
-_HEARTBEAT_S = 5.0
-_SILENT_HEARTBEATS = 2.5
-_LEAST_SILENCE_S = 2.0
-"""A busy machine delays a heartbeat by this much; a wait of a moment wants them more often."""
-_ENDS_OF_A_WAIT = ("404", "408")
-"""Statuses of ADR-13 that end a pull request in peace: no messages, and time is up."""
 _KEPT_HEADERS = ("Nats-Msg-Id", "traceparent", "tracestate", "Odeon-Deliveries")
 _LETTER_HEADERS_BYTES = 4096
 _log = logger(__name__)
@@ -176,7 +165,7 @@ class Bus:
         if self.connected.is_set():
             await self._listen(subject, handler)
 
-    def puller(self, stream: str, durable: str, subject: str) -> "Puller":
+    def puller(self, stream: str, durable: str, subject: str) -> Puller:
         """This process's share in the work of a durable consumer; make one and keep it."""
         puller = Puller(self, stream, durable, subject)
         self.when_lost.add(puller.interrupt)
@@ -185,7 +174,7 @@ class Bus:
     async def ensure_streams(self) -> None:
         """Create the streams if they are missing; safe to repeat."""
         await self.connected.wait()
-        jetstream = self.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
+        jetstream = self.client.jetstream(timeout=TIMEOUT_S)
         for config in (
             StreamConfig(
                 name=subjects.EVENT_STREAM,
@@ -237,7 +226,7 @@ class Bus:
                 break
             except (OSError, nats.errors.Error, TimeoutError) as error:
                 _log.warning("nats_unreachable", error=type(error).__name__)
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
         for subject, handler in self._subscriptions:
             await self._listen(subject, handler)
         await self._on_back()
@@ -323,7 +312,7 @@ class Bus:
             elif await self._stored(message):
                 self._outbox.fact_done()
             else:
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
 
     async def _send_reports(self) -> None:
         while True:
@@ -359,154 +348,7 @@ class Bus:
         return True
 
     async def _store(self, message: Message) -> None:
-        jetstream = self.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
+        jetstream = self.client.jetstream(timeout=TIMEOUT_S)
         await jetstream.publish(
-            message.subject, message.body, headers=message.headers, timeout=_PUBLISH_TIMEOUT_S
+            message.subject, message.body, headers=message.headers, timeout=TIMEOUT_S
         )
-
-
-class Puller:
-    """Waits for the messages of a durable consumer. One task at a time uses it.
-
-    The subscription is kept over all waits: making one anew for each would cost three requests
-    every time, and what NATS hands over just then would be lost until its redelivery. It is made
-    again when the connection broke, the consumer or stream went away, or heartbeats stay out (the
-    consumer moved to another server). The protocol is that of NATS ADR-13.
-    """
-
-    def __init__(self, bus: Bus, stream: str, durable: str, subject: str) -> None:
-        self._bus = bus
-        self._stream = stream
-        self._durable = durable
-        self._subject = subject
-        self._inbox: Subscription | None = None
-        self._heard: asyncio.Queue[Msg] = asyncio.Queue()
-        self._due = 0
-        """Messages that the present request may still bring; 0 when there is none."""
-        self._silence: asyncio.Timeout | None = None
-        self._trouble = ""
-
-    async def next(self, *, wait_s: float) -> Offer | None:
-        """The next message, or None after about `wait_s` without one."""
-        offers = await self.batch(1, wait_s=wait_s)
-        return offers[0] if offers else None
-
-    async def batch(self, limit: int, *, wait_s: float) -> list[Offer]:
-        """Up to `limit` messages that are there, or the first one; empty after about `wait_s`.
-
-        Without NATS it waits for as long as that takes.
-        """
-        await self._bus.connected.wait()
-        try:
-            messages = await self._messages(limit, wait_s)
-        except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
-            await self._fail(error)
-            return []
-        self._trouble = ""
-        parsed = [await self._bus.parsed(message) for message in messages]
-        return [offer for offer in parsed if offer is not None]
-
-    async def put_back(self) -> None:
-        """Ask for nothing any more; what came meanwhile goes to others at once.
-
-        For one that was cancelled while it waited: its request would bring a message that nobody
-        here takes, and that others would get only when its time to be acknowledged is over.
-        """
-        inbox, self._inbox, self._due = self._inbox, None, 0
-        if inbox is None:
-            return
-        with suppress(nats.errors.Error, TimeoutError, OSError):
-            await inbox.drain()  # type: ignore[no-untyped-call]
-            while not self._heard.empty():
-                if status_of(message := self._heard.get_nowait()) is None:
-                    await message.nak()
-
-    def interrupt(self) -> None:
-        """The connection broke: nothing will come of the present request."""
-        self._due = 0
-        if self._silence is not None:
-            self._silence.reschedule(0)
-
-    async def _messages(self, limit: int, wait_s: float) -> list[Msg]:
-        inbox = self._inbox or await self._open()
-        heartbeat_s = min(_HEARTBEAT_S, wait_s / 3)
-        messages: list[Msg] = []
-        while not messages or (len(messages) < limit and not self._heard.empty()):
-            if not self._due:
-                await self._ask(inbox, limit, wait_s, heartbeat_s)
-            message = await self._hear(silence_s(heartbeat_s))
-            if (status := status_of(message)) is None:
-                self._due -= 1
-                messages.append(message)
-            elif status in _ENDS_OF_A_WAIT:
-                self._due = 0
-                break
-            elif status != "100":
-                raise nats.errors.Error(f"{status} {(message.headers or {}).get('Description')}")
-        return messages
-
-    async def _hear(self, patience_s: float) -> Msg:
-        """The next message or status; raises TimeoutError when nothing comes any more."""
-        try:
-            async with asyncio.timeout(patience_s) as self._silence:
-                return await self._heard.get()
-        finally:
-            self._silence = None
-
-    async def _open(self) -> Subscription:
-        """Make the consumer if it is missing, and an inbox of our own."""
-        jetstream = self._bus.client.jetstream(timeout=_PUBLISH_TIMEOUT_S)
-        try:
-            await jetstream.consumer_info(self._stream, self._durable)
-        except nats.js.errors.NotFoundError:
-            config = ConsumerConfig(
-                durable_name=self._durable,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=_ACK_WAIT_S,
-                max_deliver=-1,
-                filter_subject=self._subject,
-            )
-            await jetstream.add_consumer(self._stream, config)
-        self._heard, self._due = asyncio.Queue(), 0
-        client = self._bus.client
-        self._inbox = await client.subscribe(client.new_inbox(), cb=self._heard.put)
-        return self._inbox
-
-    async def _ask(
-        self, inbox: Subscription, limit: int, wait_s: float, heartbeat_s: float
-    ) -> None:
-        request = {
-            "batch": limit,
-            "expires": int(wait_s * _NS),
-            "idle_heartbeat": int(heartbeat_s * _NS),
-        }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
-        await self._bus.client.publish(subject, json.dumps(request).encode(), reply=inbox.subject)
-        self._due = limit
-
-    async def _fail(self, error: Exception) -> None:
-        """Forget the subscription; a trouble that lasts is told once."""
-        inbox, self._inbox = self._inbox, None
-        if inbox is not None:
-            with suppress(nats.errors.Error):
-                await inbox.unsubscribe()
-        if not self._bus.connected.is_set():
-            return
-        trouble = str(error) or type(error).__name__
-        if trouble != self._trouble:
-            self._trouble = trouble
-            if isinstance(error, nats.js.errors.NotFoundError):
-                _log.info("stream_awaited", stream=self._stream)
-            else:
-                _log.warning("pull_failed", stream=self._stream, error=trouble)
-        await asyncio.sleep(_RETRY_S)
-
-
-def silence_s(heartbeat_s: float) -> float:
-    """How long NATS may say nothing, heartbeats included, before it counts as gone."""
-    return max(heartbeat_s * _SILENT_HEARTBEATS, _LEAST_SILENCE_S)
-
-
-def status_of(message: Msg) -> str | None:
-    """The status that NATS itself sends into an inbox; None for a message of the stream."""
-    return None if message.data else (message.headers or {}).get("Status")

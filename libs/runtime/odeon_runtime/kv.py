@@ -24,8 +24,9 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from odeon_runtime.bus import Bus, silence_s, status_of
+from odeon_runtime.bus import Bus
 from odeon_runtime.logs import logger
+from odeon_runtime.puller import silence_s, status_of
 
 _TIMEOUT_S = 2.0
 _RETRY_S = 0.25
@@ -36,10 +37,12 @@ _MAX_VALUE_BYTES = 8192
 _MAX_BYTES = 64 * 1024**2
 """Of a bucket; a hundred thousand pods take less."""
 _NO_STREAM, _NO_MESSAGE, _OTHER_CONFIG, _NO_MESSAGE_TTL = 10059, 10037, 10058, 10166
+_WRONG_LAST = 10071
 """NATS's error codes: stream not found, no message found, stream exists with another config,
-per-message TTL is disabled."""
+per-message TTL is disabled, the last revision of the key is another one."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _OPERATION, _PURGE = "KV-Operation", "PURGE"
+_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _GONE = ("DEL", _PURGE)
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 _log = logger(__name__)
@@ -47,6 +50,10 @@ _log = logger(__name__)
 
 class BucketUnknown(Exception):
     """What a bucket holds is not known now, or whether it has taken what was written."""
+
+
+class Superseded(Exception):
+    """Somebody wrote the key since the revision that a write was to follow."""
 
 
 class Mark(Enum):
@@ -157,13 +164,26 @@ class Bucket:
         value = None if gone else found.data or b""
         return Entry(key, value, found.seq or 0, found.time or _EPOCH)
 
-    async def put(self, key: str, value: bytes) -> int:
+    async def put(self, key: str, value: bytes, *, after: int | None = None) -> int:
         """Write, and return the revision when it is stored.
+
+        Args:
+            key: where.
+            value: what.
+            after: the revision that this is to follow, 0 for a key without any; None: whichever.
 
         Raises:
             BucketUnknown: it is not known to be stored; it may be, or may still come to be.
+            Superseded: another revision stands by now.
         """
-        return await self._publish(key, value, {})
+        if after is None:
+            return await self._publish(key, value, {})
+        try:
+            return await self._publish(key, value, {_EXPECTED: str(after)})
+        except BucketUnknown as error:
+            if getattr(error.__cause__, "err_code", None) != _WRONG_LAST:
+                raise
+            raise Superseded(str(error)) from error
 
     async def remove(self, key: str) -> int:
         """Leave a marker that says that the key is gone; of a key that was never there, too.

@@ -10,7 +10,8 @@ import structlog.testing
 from nats.aio.msg import Msg
 from odeon.events.v1 import events_pb2
 from odeon_runtime import outbox, subjects
-from odeon_runtime.bus import Bus, Offer, Puller, envelope
+from odeon_runtime.bus import Bus, Offer, envelope
+from odeon_runtime.puller import Puller
 from odeon_runtime.telemetry import context_of
 from odeon_runtime.trust import TrustStore, follow_bus
 from odeon_testkit.nats import NatsServer, nats_server
