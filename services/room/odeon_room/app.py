@@ -7,6 +7,7 @@ from pathlib import Path
 
 from odeon.room.v1 import room_pb2, room_pb2_grpc
 from odeon_runtime import trust as trusting
+from odeon_runtime.bookings import Bookings
 from odeon_runtime.bus import Bus
 from odeon_runtime.grpc_client import Peers
 from odeon_runtime.grpc_server import GrpcServer
@@ -16,6 +17,7 @@ from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
 from odeon_runtime.trust import TrustStore
 
+from odeon_room.adapters.bookings import BookingRelay
 from odeon_room.adapters.desk import AuthDesk
 from odeon_room.adapters.relay import NatsOffers, OutboxRelay
 from odeon_room.adapters.stage import RecorderTimelines, SignalingStage
@@ -53,8 +55,9 @@ async def start(settings: RoomSettings) -> AsyncIterator[Mapping[str, str]]:
         peers = Peers("room", settings)
         stack.push_async_callback(peers.close)
         trust = TrustStore()
-        told = asyncio.Event()
-        use, steward = _assemble(settings, database, bus, peers, told)
+        told, booked = asyncio.Event(), asyncio.Event()
+        store = SqlStore(database, utc_now, told=told, booked=booked)
+        use, steward = _assemble(settings, database, bus, peers, store)
         tasks = await stack.enter_async_context(EternalTasks())
         tasks.spawn("trust-stream", trusting.follow_stream(trust, peers))
         await trusting.follow_bus(trust, bus)
@@ -64,6 +67,9 @@ async def start(settings: RoomSettings) -> AsyncIterator[Mapping[str, str]]:
         tasks.spawn("clean", steward.clean())
         if settings.nats_url:
             tasks.spawn("outbox", OutboxRelay(database, bus, told).run())
+            bookings = BookingRelay(store, Bookings(bus), booked, utc_now)
+            tasks.spawn("bookings-heard", bookings.hear())
+            tasks.spawn("bookings", bookings.run())
         server = GrpcServer(
             host=settings.grpc_host,
             port=settings.grpc_port,
@@ -102,9 +108,9 @@ async def migrate(settings: RoomSettings) -> None:
 
 
 def _assemble(
-    settings: RoomSettings, database: Database, bus: Bus, peers: Peers, told: asyncio.Event
+    settings: RoomSettings, database: Database, bus: Bus, peers: Peers, store: SqlStore
 ) -> tuple[UseCases, Steward]:
-    store, changes, offers = SqlStore(database, utc_now, told=told), Changes(), NatsOffers(bus)
+    changes, offers = Changes(), NatsOffers(bus)
     board = NodeBoard(SqlNodes(database), utc_now)
     nodes = Nodes(store, board)
     desk, stage = AuthDesk(peers), SignalingStage(peers)

@@ -30,6 +30,15 @@ class Placed:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class BookingChange:
+    """A booking that may be another one by now."""
+
+    sequence: int
+    tenant: str
+    event: str
+
+
 class Transaction(Repeats, Protocol):
     """Reads and writes of one tenant; all happen, or none. Rows read to write are locked."""
 
@@ -109,6 +118,13 @@ class Transaction(Repeats, Protocol):
         """Tell the others once this transaction has happened, and not otherwise."""
         ...
 
+    async def rebook(self, event_id: str) -> None:
+        """Say that a booking may be another one once this transaction has happened.
+
+        `tell` says so itself of whatever moves an event or its jobs.
+        """
+        ...
+
     async def follow_up(self, followup: Followup) -> None:
         """Note what must still happen elsewhere."""
         ...
@@ -137,6 +153,18 @@ class Store(Protocol):
 
     async def open_events(self) -> list[Placed]:
         """Events in WARMUP or LIVE that have a node."""
+        ...
+
+    async def planned_events(self, *, ended_after: datetime) -> list[Placed]:
+        """Events that have a planned time and did not end before a moment."""
+        ...
+
+    async def changed_bookings(self, limit: int) -> list[BookingChange]:
+        """Bookings that may be other ones than was told, the oldest change first."""
+        ...
+
+    async def forget_changes(self, changes: Sequence[BookingChange]) -> None:
+        """They were told of."""
         ...
 
     async def due_followups(self, now: datetime) -> list[Followup]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from odeon_room.adapters.store import SqlNodes, SqlStore
+from odeon_room.adapters.store import PAGE, SqlNodes, SqlStore
 from odeon_room.domain import jobs
 from odeon_room.domain.event_state import EventState
 from odeon_room.domain.events import Event
@@ -75,10 +75,10 @@ class World:
 class Stand:
     """A steward over a real database."""
 
-    def __init__(self, database: Database, **store: int) -> None:
+    def __init__(self, database: Database, *, page: int = PAGE) -> None:
         self.clock, self.world, changes = Clock(), World(), Changes()
         self.changes, self.told = changes, asyncio.Event()
-        self.store = SqlStore(database, self.clock.now, told=self.told, **store)
+        self.store = SqlStore(database, self.clock.now, told=self.told, page=page)
         self.board = NodeBoard(SqlNodes(database), self.clock.now, self.clock.monotonic)
         nodes = Nodes(self.store, self.board)
         self.jobs = Jobs(

@@ -54,6 +54,8 @@ def event(row: RowMapping) -> Event:
         profile=row["profile"],
         waiting_room=row["waiting_room"],
         expected_viewers=row["expected_viewers"],
+        schedule_end_time=row["schedule_end_time"],
+        registrations=row["registrations"],
         node=row["node_id"],
     )
 
@@ -74,6 +76,8 @@ def of_event(event: Event) -> Row:
         "profile": event.profile,
         "waiting_room": event.waiting_room,
         "expected_viewers": event.expected_viewers,
+        "schedule_end_time": event.schedule_end_time,
+        "registrations": event.registrations,
         "node_id": event.node,
     }
 

@@ -1,7 +1,7 @@
 """Room's database on SQL: transactions by tenant, housekeeping across tenants, nodes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -23,13 +23,20 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odeon_room.adapters import rows
-from odeon_room.adapters.tables import events, followups, jobs, nodes, requests
+from odeon_room.adapters.tables import (
+    booking_changes,
+    events,
+    followups,
+    jobs,
+    nodes,
+    requests,
+)
 from odeon_room.adapters.transaction import SqlTransaction
-from odeon_room.domain.event_state import OPEN
+from odeon_room.domain.event_state import OPEN, EventState
 from odeon_room.domain.followups import Followup
 from odeon_room.domain.jobs import Job, JobState
 from odeon_room.domain.placement import Node
-from odeon_room.ports import Placed, Transaction
+from odeon_room.ports import BookingChange, Placed, Transaction
 
 T = TypeVar("T")
 PAGE = 1000
@@ -44,6 +51,7 @@ class SqlStore:
         now: the wall clock.
         page: rows that one query of housekeeping brings at most.
         told: set after every transaction that told a fact; wakes who carries them.
+        booked: set after every transaction that may have changed a booking.
     """
 
     def __init__(
@@ -53,8 +61,10 @@ class SqlStore:
         *,
         page: int = PAGE,
         told: asyncio.Event | None = None,
+        booked: asyncio.Event | None = None,
     ) -> None:
         self._told = told or asyncio.Event()
+        self._booked = booked or asyncio.Event()
         self._database = database
         self._now = now
         self._page = page
@@ -67,18 +77,20 @@ class SqlStore:
 
     async def atomically(self, tenant: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """A transaction that writes; `work` runs again when a concurrent one was faster."""
-        has_told = False
+        has_told = has_booked = False
 
         async def run(tx: AsyncConnection) -> T:
-            nonlocal has_told
+            nonlocal has_told, has_booked
             transaction = SqlTransaction(tx, tenant, self._now, writes=True)
             result = await work(transaction)
-            has_told = transaction.has_told
+            has_told, has_booked = transaction.has_told, transaction.has_booked
             return result
 
         result = await self._database.atomically(tenant, run)
         if has_told:
             self._told.set()
+        if has_booked:
+            self._booked.set()
         return result
 
     async def tenant_of_job(self, job_id: str) -> str | None:
@@ -99,6 +111,29 @@ class SqlStore:
         query = select(events).where(events.c.state.in_(states), events.c.node_id != "")
         found = await self._all(query, events.c.tenant_id, events.c.event_id)
         return [Placed(row["tenant_id"], rows.event(row)) for row in found]
+
+    async def planned_events(self, *, ended_after: datetime) -> list[Placed]:
+        """Events that have a planned time and did not end before a moment."""
+        running = events.c.state != EventState.ENDED.value
+        lately = events.c.end_time > ended_after
+        query = select(events).where(events.c.schedule_time.is_not(None), running | lately)
+        found = await self._all(query, events.c.tenant_id, events.c.event_id)
+        return [Placed(row["tenant_id"], rows.event(row)) for row in found]
+
+    async def changed_bookings(self, limit: int) -> list[BookingChange]:
+        """Bookings that may be other ones than was told, the oldest change first."""
+        query = select(booking_changes).order_by(booking_changes.c.sequence).limit(limit)
+        async with self._database.read(EVERY_TENANT) as tx:
+            found = (await tx.execute(query)).mappings()
+            return [
+                BookingChange(row["sequence"], row["tenant_id"], row["event_id"]) for row in found
+            ]
+
+    async def forget_changes(self, changes: Sequence[BookingChange]) -> None:
+        """They were told of."""
+        told = booking_changes.c.sequence.in_([change.sequence for change in changes])
+        async with self._database.write(EVERY_TENANT) as tx:
+            await tx.execute(delete(booking_changes).where(told))
 
     async def due_followups(self, now: datetime) -> list[Followup]:
         """What is to be tried now; of very many the oldest, the others at the next look."""

@@ -47,8 +47,11 @@ events = Table(
     Column("waiting_room", Boolean, nullable=False),
     Column("expected_viewers", BigInteger, nullable=False),
     Column("node_id", String(63), nullable=False),
+    Column("schedule_end_time", UtcTime),
+    Column("registrations", BigInteger, nullable=False, server_default="0"),
     Index("events_by_state", "state", "tenant_id"),
     Index("events_by_room", "tenant_id", "room_id"),
+    Index("events_by_end", "end_time"),
 )
 
 participants = Table(
@@ -112,6 +115,15 @@ outbox = Table(
     Column("tenant_id", String(63), nullable=False),
     Column("subject", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
+)
+
+# Bookings of which something may have changed since it was told.
+booking_changes = Table(
+    "booking_changes",
+    metadata,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("tenant_id", String(63), nullable=False),
+    Column("event_id", String(63), nullable=False),
 )
 
 requests = Table(

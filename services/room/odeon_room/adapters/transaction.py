@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from odeon_room.adapters import facts, rows
 from odeon_room.adapters.tables import (
+    booking_changes,
     events,
     followups,
     jobs,
@@ -32,7 +33,7 @@ from odeon_room.adapters.tables import (
 )
 from odeon_room.domain.event_state import EventState
 from odeon_room.domain.events import Event
-from odeon_room.domain.facts import Fact
+from odeon_room.domain.facts import EventMoved, Fact, JobMoved
 from odeon_room.domain.followups import Followup
 from odeon_room.domain.jobs import Job, JobState
 from odeon_room.domain.participants import Participant, ParticipantState
@@ -51,6 +52,7 @@ class SqlTransaction:
         self._writes = writes
         self.tenant = tenant
         self.has_told = False
+        self.has_booked = False
 
     # Rooms
 
@@ -178,6 +180,16 @@ class SqlTransaction:
             insert(outbox).values(
                 tenant_id=self.tenant, subject=subject, body=body.SerializeToString()
             )
+        )
+
+        if isinstance(fact, EventMoved | JobMoved):
+            await self.rebook(fact.event)
+
+    async def rebook(self, event_id: str) -> None:
+        """Say that a booking may be another one once this transaction has happened."""
+        self.has_booked = True
+        await self._tx.execute(
+            insert(booking_changes).values(tenant_id=self.tenant, event_id=event_id)
         )
 
     async def follow_up(self, followup: Followup) -> None:

@@ -115,12 +115,14 @@ def event_to_proto(event: Event) -> pb.Event:
         profile=event.profile,
         waiting_room=event.waiting_room,
         expected_viewers=event.expected_viewers,
+        schedule_end_time=timestamp(event.schedule_end_time),
+        registrations=event.registrations,
     )
 
 
 def event_from_proto(message: pb.Event) -> Event:
     """The fields of an event that a caller may say; ids, state and times are the server's."""
-    scheduled = message.HasField("schedule_time")
+    begins, ends = message.HasField("schedule_time"), message.HasField("schedule_end_time")
     layout = layout_from_proto(message.layout) if message.HasField("layout") else Layout()
     return Event(
         id=EventId("new"),
@@ -128,11 +130,13 @@ def event_from_proto(message: pb.Event) -> Event:
         title=message.title,
         state=EventState.SCHEDULED,
         create_time=datetime.fromtimestamp(0, UTC),
-        schedule_time=_time(message.schedule_time, "schedule_time") if scheduled else None,
+        schedule_time=_time(message.schedule_time, "schedule_time") if begins else None,
+        schedule_end_time=_time(message.schedule_end_time, "schedule_end_time") if ends else None,
         layout=layout,
         profile=message.profile or DEFAULT_PROFILE,
         waiting_room=message.waiting_room,
         expected_viewers=message.expected_viewers,
+        registrations=message.registrations,
     )
 
 

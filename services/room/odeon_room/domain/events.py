@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from odeon_runtime.errors import DomainError, InvalidArgument, Kind, NotFound
 from odeon_runtime.ids import EventId, RoomId
@@ -16,6 +16,8 @@ from odeon_room.domain.rooms import title as checked_title
 DEFAULT_PROFILE = "default"
 _PROFILE = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _MOST_VIEWERS = 10_000_000
+LONGEST = timedelta(days=14)
+"""Between the planned start and end: longer is a mistyped year, and would keep capacity for it."""
 
 
 class EventNotFound(NotFound):
@@ -47,6 +49,8 @@ class Event:
     profile: str = DEFAULT_PROFILE
     waiting_room: bool = False
     expected_viewers: int = 0
+    schedule_end_time: datetime | None = None
+    registrations: int = 0
     node: str = ""
 
 
@@ -56,11 +60,24 @@ def checked(event: Event) -> Event:
         raise InvalidArgument(field="profile", problem=f"must match {_PROFILE.pattern}")
     if not 0 <= event.expected_viewers <= _MOST_VIEWERS:
         raise InvalidArgument(field="expected_viewers", problem=f"must be 0 to {_MOST_VIEWERS}")
+    if not 0 <= event.registrations <= _MOST_VIEWERS:
+        raise InvalidArgument(field="registrations", problem=f"must be 0 to {_MOST_VIEWERS}")
+    _check_plan(event.schedule_time, event.schedule_end_time)
     return replace(
         event,
         title=checked_title(event.title, field="title"),
         layout=layouts.checked(event.layout),
     )
+
+
+def _check_plan(start: datetime | None, end: datetime | None) -> None:
+    if end is None:
+        return
+    if start is None:
+        raise InvalidArgument(field="schedule_end_time", problem="needs a schedule_time")
+    if not timedelta(0) < end - start <= LONGEST:
+        problem = f"must be after schedule_time, by {LONGEST.days} days at most"
+        raise InvalidArgument(field="schedule_end_time", problem=problem)
 
 
 def stepped(event: Event, to: EventState, now: datetime) -> Event:
@@ -76,7 +93,16 @@ def stepped(event: Event, to: EventState, now: datetime) -> Event:
 
 
 _CHANGEABLE = frozenset(
-    {"title", "schedule_time", "layout", "profile", "waiting_room", "expected_viewers"}
+    {
+        "title",
+        "schedule_time",
+        "schedule_end_time",
+        "layout",
+        "profile",
+        "waiting_room",
+        "expected_viewers",
+        "registrations",
+    }
 )
 
 

@@ -130,6 +130,7 @@ class Events:
         async def work(tx: Transaction) -> _Outcome:
             event = change(await lookup.event(tx, event_id))
             await tx.put_event(event)
+            await tx.rebook(event.id)
             return _Outcome(event, await tx.jobs_of(event.id))
 
         return await self._finish(await self._store.atomically(caller.require_tenant(), work))

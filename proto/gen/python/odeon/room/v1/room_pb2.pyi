@@ -92,6 +92,8 @@ class Event(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     WAITING_ROOM_FIELD_NUMBER: _builtins.int
     EXPECTED_VIEWERS_FIELD_NUMBER: _builtins.int
+    SCHEDULE_END_TIME_FIELD_NUMBER: _builtins.int
+    REGISTRATIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"events/{event}"."""
     room: _builtins.str
@@ -103,6 +105,9 @@ class Event(_message.Message):
     waiting_room: _builtins.bool
     """Guests wait until a host admits them."""
     expected_viewers: _builtins.int
+    """Viewers at once that capacity is made for; when 0, half of those who registered."""
+    registrations: _builtins.int
+    """How many people registered, where somebody knows; informs capacity."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -115,6 +120,10 @@ class Event(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def layout(self) -> Global___Layout: ...
+    @_builtins.property
+    def schedule_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it should end; needs a schedule_time. Two hours after it unless given."""
+
     def __init__(
         self,
         *,
@@ -130,10 +139,12 @@ class Event(_message.Message):
         profile: _builtins.str = ...,
         waiting_room: _builtins.bool = ...,
         expected_viewers: _builtins.int = ...,
+        schedule_end_time: _timestamp_pb2.Timestamp | None = ...,
+        registrations: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "layout", b"layout", "schedule_time", b"schedule_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "layout", b"layout", "schedule_end_time", b"schedule_end_time", "schedule_time", b"schedule_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expected_viewers", b"expected_viewers", "layout", b"layout", "name", b"name", "profile", b"profile", "room", b"room", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "title", b"title", "waiting_room", b"waiting_room"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expected_viewers", b"expected_viewers", "layout", b"layout", "name", b"name", "profile", b"profile", "registrations", b"registrations", "room", b"room", "schedule_end_time", b"schedule_end_time", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "title", b"title", "waiting_room", b"waiting_room"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
