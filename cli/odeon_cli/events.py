@@ -1,9 +1,10 @@
 """`odeon events`: what is on, what is planned, what is over."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
 from odeon.room.v1 import room_pb2
 
 from odeon_cli.api import Api
@@ -33,12 +34,10 @@ async def list_events(target: Target, *, as_json: bool) -> None:
 
 
 async def create_event(
-    target: Target, *, title: str, event_id: str, profile: str, start: bool, as_json: bool
+    target: Target, *, event: room_pb2.Event, event_id: str, start: bool, as_json: bool
 ) -> None:
     """Create an event, set it live if wanted, print its links."""
-    request = room_pb2.CreateEventRequest(
-        event_id=event_id, event=room_pb2.Event(title=title, profile=profile)
-    )
+    request = room_pb2.CreateEventRequest(event_id=event_id, event=event)
     async with target.api() as api:
         created = await api.call(f"{_ROOM}/CreateEvent", request, room_pb2.CreateEventResponse)
         event = created.event
@@ -62,6 +61,27 @@ async def create_event(
         **links,
     }.items():
         print(f"{name.replace('_', ' ') + ':':<14}{value}")
+
+
+def planned(
+    *, title: str, profile: str, at: datetime | None, until: datetime | None, viewers: int
+) -> room_pb2.Event:
+    """An event to be created; times without a zone are those of this machine."""
+    return room_pb2.Event(
+        title=title,
+        profile=profile,
+        schedule_time=_moment(at),
+        schedule_end_time=_moment(until),
+        expected_viewers=viewers,
+    )
+
+
+def _moment(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    moment = Timestamp()
+    moment.FromDatetime(time.astimezone(UTC))
+    return moment
 
 
 async def end_event(target: Target, *, event: str, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +55,7 @@ ApiKey = Annotated[str, typer.Option("--api-key", envvar="ODEON_API_KEY", help="
 CaFile = Annotated[
     str, typer.Option("--ca-file", envvar="ODEON_CA_FILE", help="Authority to trust, PEM file.")
 ]
+_TIMES = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M%z"]
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -231,6 +233,15 @@ def events_create(
     event_id: Annotated[str, typer.Option("--id", help="Made up by default.")] = "",
     profile: Annotated[str, typer.Option(help="Ladder profile.")] = "",
     start: Annotated[bool, typer.Option("--start", help="Set it live at once.")] = False,
+    at: Annotated[
+        datetime | None, typer.Option(formats=_TIMES, metavar="TIME", help="Planned start.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=_TIMES, metavar="TIME", help="Planned end.")
+    ] = None,
+    viewers: Annotated[
+        int, typer.Option("--expected-viewers", min=0, help="At once; capacity is made for them.")
+    ] = 0,
     url: Url = "",
     api_key: ApiKey = "",
     data_dir: DataDir = None,
@@ -238,15 +249,12 @@ def events_create(
     as_json: AsJson = False,
 ) -> None:
     """Create an event and print its links."""
-    from odeon_cli.events import create_event
+    from odeon_cli.events import create_event, planned
     from odeon_cli.target import find_target
 
     target = find_target(url, api_key, ca_file, data_dir)
-    _run(
-        create_event(
-            target, title=title, event_id=event_id, profile=profile, start=start, as_json=as_json
-        )
-    )
+    event = planned(title=title, profile=profile, at=at, until=until, viewers=viewers)
+    _run(create_event(target, event=event, event_id=event_id, start=start, as_json=as_json))
 
 
 @events_app.command("end")

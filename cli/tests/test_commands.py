@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from odeon_cli.events import planned
 from odeon_cli.main import app
 from typer.testing import CliRunner
 
@@ -83,3 +85,14 @@ def test_every_command_explains_itself(command: str) -> None:
 
     assert done.exit_code == 0
     assert "Usage" in done.stdout
+
+
+def test_a_planned_time_of_any_zone_is_told_as_what_it_is() -> None:
+    east = timezone(timedelta(hours=8))
+    event = planned(
+        title="T", profile="", at=datetime(2031, 5, 4, 20, tzinfo=east), until=None, viewers=90
+    )
+
+    assert event.schedule_time.ToDatetime(UTC) == datetime(2031, 5, 4, 12, tzinfo=UTC)
+    assert not event.HasField("schedule_end_time")
+    assert event.expected_viewers == 90
