@@ -193,8 +193,16 @@ class PoolAgent:
         """
         return not self._known or self._record is not None or not self._says_open
 
+    @property
+    def asked(self) -> bool:
+        """A drain record stands, as far as is known; for one that stays as it is while it is not.
+
+        Changes are told by `when_changed`, too.
+        """
+        return self._record is not None
+
     def when_changed(self, call: Callable[[], None]) -> None:
-        """Call whenever `closed` may have changed."""
+        """Call whenever `closed` or `asked` may have changed."""
         self._listeners.append(call)
 
     def load_changed(self) -> None:
@@ -260,7 +268,7 @@ class PoolAgent:
     async def _listen(self) -> None:
         async with aclosing(self._drains.watch(self.member.pod_uid)) as telling:
             async for told in telling:
-                was_closed = self.closed
+                was = self.closed, self.asked
                 match told:
                     case Mark.UNKNOWN:
                         self._known = False
@@ -272,20 +280,20 @@ class PoolAgent:
                         self._calm("watch")
                     case Drain():
                         self._obey(told.record)
-                self._tell_change(was_closed)
+                self._tell_change(was)
 
     def _obey(self, record: pools_pb2.DrainRecord | None) -> None:
         if record != self._record:
             _log_drain(record)
         self._record = record
 
-    def _tell_change(self, was_closed: bool) -> None:
+    def _tell_change(self, was: tuple[bool, bool]) -> None:
         DRAIN_KNOWN.set(self._known)
         DRAINING.set(self._record is not None)
         if self.closed and self._pull is not None:
             self._pull.reschedule(0)
             self._pull = None
-        if self.closed != was_closed:
+        if (self.closed, self.asked) != was:
             for call in self._listeners:
                 call()
         self._changed.set()
@@ -326,10 +334,10 @@ class PoolAgent:
             _log.info(said, sessions=load.sessions)
 
     def _says(self, *, open_: bool) -> None:
-        was_closed = self.closed
+        was = self.closed, self.asked
         self._says_open = open_
-        if self.closed != was_closed:
-            self._tell_change(was_closed)
+        if self.closed != was[0]:
+            self._tell_change(was)
 
     def _obeyed(self, load: Load) -> Timestamp | None:
         """The drain that holds by now: nobody is inside, nothing is promised."""

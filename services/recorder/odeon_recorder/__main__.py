@@ -8,6 +8,7 @@ from odeon_runtime.bus import Bus
 from odeon_runtime.grpc_client import Peers
 from odeon_runtime.grpc_server import GrpcServer
 from odeon_runtime.http import HttpServer
+from odeon_runtime.pool_agent import Load, Member, PoolAgent
 from odeon_runtime.run import run
 from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
@@ -53,6 +54,10 @@ async def start(
             spool, ObjectArchive(settings.archive), BusAnnouncer(bus), _keeping(settings)
         )
         tasks.spawn("keep-house", recorder.keep_house())
+        if (member := Member.of(settings)) is not None:
+            # Nobody could take what it would refuse: it says what it holds, and is waited for.
+            agent = PoolAgent.on(bus, member, lambda: Load(sessions=recorder.live))
+            tasks.spawn("pool", agent.run())
         verifier = Verifier(trust)
         http = await stack.enter_async_context(_http(settings, recorder, verifier))
         grpc = await stack.enter_async_context(_grpc(settings, recorder, verifier))

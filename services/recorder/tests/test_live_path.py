@@ -7,10 +7,12 @@ from pathlib import Path
 import httpx
 from odeon.events.v1 import events_pb2
 from odeon_runtime.bus import Bus
+from odeon_runtime.pools import Reports, StoredReport
+from odeon_runtime.tasks import EternalTasks
 from odeon_testkit.llhls_owner import AUDIO_PART_S, audio, video
 from odeon_testkit.nats import nats_server
 
-from .conftest import RecorderAt, Running
+from .conftest import RecorderAt, Running, eventually
 
 
 async def test_parts_put_by_an_owner_come_out_of_the_origin(recorder: Running) -> None:
@@ -67,6 +69,34 @@ async def test_the_process_says_ready_and_stops_on_a_signal(tmp_path: Path) -> N
     assert health.status_code == 200
     assert missing.status_code == 404
     assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_a_recorder_of_a_set_says_how_many_events_it_holds(
+    recorder_at: RecorderAt, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    pod = {"pool": "recorder", "pod_name": "recorder-0", "pod_uid": "uid-0"}
+
+    async def listen(reports: Reports) -> None:
+        async for found in reports.watch():
+            if isinstance(found, StoredReport) and found.report.pod_uid == "uid-0":
+                told.append(found.report.sessions)
+
+    with nats_server() as nats:
+        async with (
+            Bus(nats.url, name="test") as bus,
+            EternalTasks() as tasks,
+            recorder_at(tmp_path, nats_url=nats.url, **pod) as recorder,
+        ):
+            tasks.spawn("listen", listen(Reports(bus)))
+            await eventually(lambda: told[-1:] == [0])
+            owner = recorder.owner()
+            await owner.acquire([video()])
+            await eventually(lambda: told[-1:] == [1])
+
+            await owner.put_segment("v720", 0)
+            await owner.end()
+            await eventually(lambda: told[-1:] == [0])
 
 
 async def test_what_happens_is_told_on_the_bus(recorder_at: RecorderAt, tmp_path: Path) -> None:

@@ -95,6 +95,22 @@ async def test_a_draining_node_says_so_and_its_events_move(room: RoomApi) -> Non
     assert await room.place() == "nodes/n2"
 
 
+async def test_newcomers_to_an_event_on_a_cordoned_node_meet_the_others_there(
+    room: RoomApi,
+) -> None:
+    await room.event("launch")
+    await room.event("training")
+    await room.node("n1")
+    await room.place()
+    await room.node("n2", cpu_load=0.9)
+
+    cordoned = await room.node("n1", cordoned=True)
+
+    assert not cordoned.eligible
+    assert await room.place() == "nodes/n1"
+    assert await room.place("training") == "nodes/n2"
+
+
 async def test_room_itself_moves_a_live_event_off_a_lost_node_and_tells_its_transcoder(
     room: RoomApi,
 ) -> None:

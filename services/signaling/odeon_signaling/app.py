@@ -11,6 +11,7 @@ from odeon_runtime.grpc_client import Peers
 from odeon_runtime.grpc_server import GrpcServer
 from odeon_runtime.ids import NodeId, new_id
 from odeon_runtime.logs import logger
+from odeon_runtime.pool_agent import Load, Member, PoolAgent
 from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
 from odeon_runtime.trust import TrustStore, follow_bus, follow_stream
@@ -50,6 +51,8 @@ async def signaling(settings: SignalingSettings) -> AsyncIterator[Mapping[str, s
         await _keys_known(trust)
         await stack.enter_async_context(server)
         tasks.spawn("heartbeat", heartbeat.run())
+        if (member := Member.of(settings)) is not None:
+            tasks.spawn("pool", _agent(bus, member, node, heartbeat).run())
         stack.push_async_callback(_drain, node, heartbeat, server, settings.drain_s)
         yield {
             "node": name,
@@ -66,6 +69,24 @@ async def _keys_known(trust: TrustStore) -> None:
             await trust.ready.wait()
     except TimeoutError:
         _log.warning("serving_without_keys")
+
+
+def _agent(bus: Bus, member: Member, node: Node, heartbeat: Heartbeat) -> PoolAgent:
+    """Says what the node holds, and cordons it for as long as a drain record stands.
+
+    The drain is acknowledged when room knows of it, so that nothing is placed here afterwards.
+    """
+
+    def load() -> Load:
+        return Load(sessions=node.events, reserved=int(node.cordoned and not heartbeat.cordon_told))
+
+    def changed() -> None:
+        node.cordoned = agent.asked
+        heartbeat.now()
+
+    agent = PoolAgent.on(bus, member, load)
+    agent.when_changed(changed)
+    return agent
 
 
 class _Describe:

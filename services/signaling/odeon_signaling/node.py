@@ -114,6 +114,8 @@ class Node:
     ) -> None:
         self.name = name
         self.draining = False
+        self.cordoned = False
+        """It keeps its events, newcomers to them included, and should be given no others."""
         self.stages: dict[EventKey, Stage] = {}
         self.reports: ParticipantReports | None = None
         self._media = media
@@ -329,8 +331,14 @@ class Node:
             sessions=sum(1 for s in stats.sessions if not s.hidden and not _is_probe(s.event)),
             cpu_load=self._cpu.load(stats.busy_ns),
             draining=self.draining,
+            cordoned=self.cordoned,
         )
         return node, [str(key) for key in self.stages if not key.is_probe]
+
+    @property
+    def events(self) -> int:
+        """Events that somebody is in; the prober's do not count."""
+        return sum(not key.is_probe for key in self.stages)
 
     # ---- listener of the stages
 

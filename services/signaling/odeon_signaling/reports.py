@@ -134,6 +134,8 @@ class Heartbeat:
         self._interval_s = interval_s
         self._wake = asyncio.Event()
         self._reached: bool | None = None
+        self.cordon_told = False
+        """The last heartbeat that room took says that this node is cordoned."""
 
     def now(self) -> None:
         """Report at once: something changed that placement must know."""
@@ -164,6 +166,7 @@ class Heartbeat:
         except (grpc.aio.AioRpcError, DomainError) as error:
             self._note(False, _name(error))
         else:
+            self.cordon_told = node.cordoned
             self._note(True, "")
 
     def _tell_bus(self, node: room_pb2.Node) -> None:

@@ -5,12 +5,16 @@ import socket
 import time
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from odeon.events.v1 import events_pb2
+from odeon.pools.v1.pools_pb2 import DrainRecord
 from odeon.signaling.v1 import signaling_pb2, stage_pb2
 from odeon_media import Client
 from odeon_runtime import subjects
 from odeon_runtime.bus import Bus
+from odeon_runtime.pools import Drains, Reports, StoredReport
+from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.telemetry import setup_tracing
 from odeon_runtime.tokens import Audience
 from odeon_signaling.domain.grants import EventKey, Grant
@@ -102,6 +106,44 @@ async def test_a_draining_node_waits_for_its_people_when_told_to() -> None:
         assert told.status == health_pb2.HealthCheckResponse.NOT_SERVING
         await ann.send(leave=stage_pb2.StageLeave())
         await asyncio.wait_for(stopping, 10)
+
+
+async def test_a_node_that_should_drain_keeps_its_events_and_room_hears_before_it_obeys() -> None:
+    pod = {"pool": "signaling", "pod_name": "signaling-0", "pod_uid": "uid-0"}
+    asked = Timestamp(seconds=7)
+    obeyed: list[tuple[int, bool]] = []
+
+    with nats_server() as nats:
+        async with (
+            running(nats_url=nats.url, **pod) as world,
+            Bus(nats.url, name="operator") as bus,
+            EternalTasks() as tasks,
+        ):
+
+            async def listen() -> None:
+                async for found in Reports(bus).watch():
+                    if isinstance(found, StoredReport) and found.report.obeyed_drain_time == asked:
+                        cordoned = world.room.nodes["nodes/n1"].cordoned
+                        obeyed.append((found.report.sessions, cordoned))
+
+            tasks.spawn("listen", listen())
+            ann = await world.join("ann")
+            await bus.connected.wait()
+            await Drains(bus).ask("uid-0", DrainRecord(ask_time=asked))
+            await until(lambda: obeyed)
+
+            # Whoever comes to her event finds her there.
+            bob = await world.join("bob")
+            assert await bob.expect("joined")
+            assert not world.room.nodes["nodes/n1"].draining
+            for one in (ann, bob):
+                await one.send(leave=stage_pb2.StageLeave())
+            await until(lambda: obeyed[-1][0] == 0)
+
+            await Drains(bus).withdraw("uid-0")
+            await until(lambda: not world.room.nodes["nodes/n1"].cordoned)
+    assert obeyed[0][0] == 1
+    assert all(cordoned for _, cordoned in obeyed)
 
 
 async def test_facts_tell_who_came_and_went() -> None:

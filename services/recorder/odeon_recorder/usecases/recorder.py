@@ -67,6 +67,11 @@ class Recorder:
         self._closed = False
         self._retained_at = -RETENTION_EVERY_S
 
+    @property
+    def live(self) -> int:
+        """Timelines that are held here and have not ended."""
+        return sum(held.live.timeline.ended_ms is None for held in self._held.values())
+
     async def close(self) -> None:
         """Let waiters go, finish what is being written, refuse the rest."""
         self._closed = True

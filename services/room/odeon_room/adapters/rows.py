@@ -178,6 +178,7 @@ def node(row: RowMapping) -> Node:
         sessions=row["sessions"],
         cpu_load=row["cpu_load"],
         draining=row["draining"],
+        cordoned=row["cordoned"],
         heartbeat_time=row["heartbeat_time"],
         probe_time=row["probe_time"],
         probe_ok=row["probe_ok"],
@@ -194,6 +195,7 @@ def of_report(node: Node) -> Row:
         "sessions": node.sessions,
         "cpu_load": node.cpu_load,
         "draining": node.draining,
+        "cordoned": node.cordoned,
         "heartbeat_time": node.heartbeat_time,
     }
 

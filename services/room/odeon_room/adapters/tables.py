@@ -147,6 +147,7 @@ nodes = Table(
     Column("sessions", Integer, nullable=False),
     Column("cpu_load", Float),
     Column("draining", Boolean, nullable=False),
+    Column("cordoned", Boolean, nullable=False),
     Column("heartbeat_time", UtcTime, nullable=False),
     Column("beats", BigInteger, nullable=False),
     Column("probe_time", UtcTime),

@@ -248,6 +248,7 @@ def node_from_proto(message: pb.Node, now: datetime) -> Node:
         sessions=message.sessions,
         cpu_load=load_from_wire(message.cpu_load),
         draining=message.draining,
+        cordoned=message.cordoned,
         heartbeat_time=now,
     )
 
@@ -262,6 +263,7 @@ def node_to_proto(candidate: Candidate) -> pb.Node:
         sessions=node.sessions,
         cpu_load=-1.0 if node.cpu_load is None else node.cpu_load,
         draining=node.draining,
+        cordoned=node.cordoned,
         eligible=candidate.eligible,
         heartbeat_time=timestamp(node.heartbeat_time),
         probe_time=timestamp(node.probe_time),

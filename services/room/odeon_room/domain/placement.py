@@ -1,7 +1,8 @@
 """Placement: which signaling node holds an event's stage.
 
-An event stays where it is while its node is eligible; everybody of an event must meet. A node is
-eligible while its heartbeats are fresh, it does not drain, and the prober gets media through it.
+An event stays where it is while its node is sound; everybody of an event must meet. A node is sound
+while its heartbeats are fresh, it does not drain, and the prober gets media through it. One that is
+cordoned keeps what it has and gets nothing else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ class Node:
 
     Attributes:
         cpu_load: 0 to 1 of one core; None when unknown.
+        draining: it stops: its events move.
+        cordoned: it will be replaced when its events are over.
         probe_failures: probes in a row that failed.
     """
 
@@ -45,6 +48,7 @@ class Node:
     sessions: int = 0
     cpu_load: float | None = None
     draining: bool = False
+    cordoned: bool = False
     heartbeat_time: datetime
     probe_time: datetime | None = None
     probe_ok: bool = False
@@ -71,7 +75,7 @@ class Candidate:
     @property
     def eligible(self) -> bool:
         """Whether placement may send an event there."""
-        return self._sound and self.silent_s <= FRESH_S
+        return self._sound and not self.node.cordoned and self.silent_s <= FRESH_S
 
     @property
     def keeps(self) -> bool:

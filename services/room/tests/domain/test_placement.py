@@ -71,6 +71,14 @@ def test_a_draining_node_takes_nothing_and_gives_its_events_away() -> None:
     assert placement.choose(fresh(node("a", draining=True), node("b")), "a").id == "b"
 
 
+def test_a_cordoned_node_keeps_its_events_and_gets_no_others() -> None:
+    nodes = fresh(node("a", cordoned=True), node("b", cpu_load=0.9))
+
+    assert placement.choose(nodes, "a").id == "a"
+    assert placement.choose(nodes, "").id == "b"
+    assert not nodes[0].eligible
+
+
 def test_without_an_eligible_node_the_refusal_says_when_to_try_again() -> None:
     for candidates in ([], fresh(node("a", draining=True))):
         with pytest.raises(NoNodeAvailable) as refusal:

@@ -427,6 +427,7 @@ class Node(_message.Message):
     PROBE_TIME_FIELD_NUMBER: _builtins.int
     PROBE_OK_FIELD_NUMBER: _builtins.int
     PROBE_ERROR_FIELD_NUMBER: _builtins.int
+    CORDONED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"nodes/{node}"."""
     grpc_address: _builtins.str
@@ -439,6 +440,10 @@ class Node(_message.Message):
     """Whether placement may use it: heartbeat fresh and probe not failing."""
     probe_ok: _builtins.bool
     probe_error: _builtins.str
+    cordoned: _builtins.bool
+    """It keeps the events that it has, newcomers to them included, and is given no others: it will be
+    replaced when they are over.
+    """
     @_builtins.property
     def media_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where peers send media, host:port."""
@@ -461,10 +466,11 @@ class Node(_message.Message):
         probe_time: _timestamp_pb2.Timestamp | None = ...,
         probe_ok: _builtins.bool = ...,
         probe_error: _builtins.str = ...,
+        cordoned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time", "probe_time", b"probe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_load", b"cpu_load", "draining", b"draining", "eligible", b"eligible", "grpc_address", b"grpc_address", "heartbeat_time", b"heartbeat_time", "media_addresses", b"media_addresses", "name", b"name", "probe_error", b"probe_error", "probe_ok", b"probe_ok", "probe_time", b"probe_time", "sessions", b"sessions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cordoned", b"cordoned", "cpu_load", b"cpu_load", "draining", b"draining", "eligible", b"eligible", "grpc_address", b"grpc_address", "heartbeat_time", b"heartbeat_time", "media_addresses", b"media_addresses", "name", b"name", "probe_error", b"probe_error", "probe_ok", b"probe_ok", "probe_time", b"probe_time", "sessions", b"sessions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
