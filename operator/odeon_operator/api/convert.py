@@ -22,6 +22,7 @@ from odeon_operator.domain.limits import Budget, OnExceed
 from odeon_operator.domain.policy import Policy, Pool, ScalingMode
 from odeon_operator.domain.prediction import Predictive, PredictiveMode
 from odeon_operator.domain.reports import Metric
+from odeon_operator.domain.rollout import UpdateStrategy
 from odeon_operator.domain.rules import Rule
 from odeon_operator.domain.selection import Scheduling
 from odeon_operator.domain.windows import ActivePeriod, Always, Between, Window, check_cron
@@ -92,6 +93,7 @@ def pool(
         scheduling=Scheduling(spec.scheduling),
         mode=ScalingMode(spec.scaling_mode),
         replicas=spec.replicas,
+        update=_update(spec.update_strategy),
     )
 
 
@@ -144,6 +146,14 @@ def _target(metric: shapes.MetricShape, carried: Fraction | None) -> Fraction:
     if isinstance(amount, Percent) and amount.percent > 0 and carried is not None:
         return carried * amount.percent / 100
     raise InvalidArgument(field=field, problem=f"{amount} of {metric.type} is no load for a pod")
+
+
+def _update(shape: shapes.UpdateStrategyShape) -> UpdateStrategy:
+    field = "spec.updateStrategy"
+    return UpdateStrategy(
+        amounts.parse(shape.max_surge, field=f"{field}.maxSurge"),
+        amounts.parse(shape.max_unavailable_idle, field=f"{field}.maxUnavailableIdle"),
+    )
 
 
 def _buffer(raw: int | str, field: str) -> Amount:

@@ -38,6 +38,8 @@ _BROKEN = (
     "CreateContainerConfigError",
     "RunContainerError",
 )
+_LOST = "NodeNotReady"
+"""Reason of a pod's Ready condition when its node is not heard of (node lifecycle controller)."""
 _SICK_NODE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -96,6 +98,7 @@ class KubeObjects:
             node=spec.get("nodeName") or "",
             marked=PodState(marked) if marked in list(PodState) else None,
             healthy=not _broken(status),
+            inert=_inert(status),
             finished=finished,
             failed=finished and status.get("phase") == "Failed",
             leaving="deletionTimestamp" in meta,
@@ -267,6 +270,23 @@ def _broken(status: Mapping[str, Any]) -> bool:
         or (c.get("type") == "DisruptionTarget" and c.get("status") == "True")
         for c in status.get("conditions") or []
     )
+
+
+def _inert(status: Mapping[str, Any]) -> bool:
+    """Whether every container waits, and at least one because it cannot run.
+
+    A node that is not heard of tells an old story: then nothing is known.
+    """
+    every = status.get("containerStatuses") or []
+    lost = any(
+        c.get("type") == "Ready" and (c.get("status") == "Unknown" or c.get("reason") == _LOST)
+        for c in status.get("conditions") or []
+    )
+    return bool(every) and not lost and all(_waits(one) for one in every) and _broken(status)
+
+
+def _waits(container: Mapping[str, Any]) -> bool:
+    return (container.get("state") or {}).get("waiting") is not None
 
 
 def _selector(ref: PoolRef) -> str:

@@ -37,6 +37,8 @@ def status_body(kind: str, status: PoolStatus) -> Object:
         "draining": counts.draining,
         "pending": counts.pending,
         "unhealthy": counts.unhealthy,
+        "updated": counts.updated,
+        "outdated": counts.outdated,
         "selector": status.selector,
         "desired": _desired(status.desired),
         "coldStart": {
@@ -73,6 +75,8 @@ def status_of(kind: str, raw: Object | None) -> PoolStatus | None:
             draining=shape.draining,
             pending=shape.pending,
             unhealthy=shape.unhealthy,
+            updated=shape.updated,
+            outdated=shape.outdated,
         ),
         carried=_carried(shape),
         desired=_desired_of(shape.desired),

@@ -54,6 +54,7 @@ def of_decision(
     at = decision.at
     return (
         _ready(decision, pods, about),
+        _progressing(policy, decision),
         _active(pool, policy, at),
         _limited(pool, decision),
         _metrics(decision),
@@ -102,6 +103,29 @@ def _ready(decision: Decision, pods: Sequence[Pod], about: Circumstances) -> Con
     if about.trouble and not enough:
         reason, message = "PodsRefused", f"{message}: {about.trouble}"
     return Condition("Ready", enough, reason, message, decision.at)
+
+
+def _progressing(policy: Policy, decision: Decision) -> Condition:
+    rollout, at = decision.rollout, decision.at
+    if not rollout.under_way and rollout.finishing:
+        message = f"{rollout.finishing} pods of an older template drain"
+        return Condition("Progressing", True, "OldPodsFinish", message, at)
+    if not rollout.under_way:
+        return Condition("Progressing", False, "Updated", "", at)
+    message = f"{rollout.updated} pods have the present template, {rollout.outdated} an older one"
+    if policy.pause_in or policy.pause_out or policy.dry_run:
+        return Condition("Progressing", False, "Paused", message, at)
+    if rollout.failing:
+        few = ", ".join(rollout.failing[:5])
+        message = f"{message}; these crash: {few}"
+        return Condition("Progressing", not rollout.halted, "NewPodsFail", message, at)
+    if rollout.unplaced:
+        message = f"{message}; no node takes {rollout.unplaced}"
+        return Condition("Progressing", True, "NewPodsWait", message, at)
+    if rollout.failures:
+        message = f"{message}; {rollout.failures} starts in a row failed"
+        return Condition("Progressing", False, "NewPodsFail", message, at)
+    return Condition("Progressing", True, "Updating", message, at)
 
 
 def _active(pool: Pool, policy: Policy, at: datetime) -> Condition:

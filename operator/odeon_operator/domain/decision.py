@@ -11,6 +11,7 @@ from odeon_operator.domain.fair_share import Tenant
 from odeon_operator.domain.limits import Limit
 from odeon_operator.domain.pods import Pod
 from odeon_operator.domain.prediction import PastEvent
+from odeon_operator.domain.rollout import Rollout
 from odeon_operator.domain.rules import Candidate
 from odeon_operator.domain.selection import Actions
 from odeon_operator.domain.starts import Room
@@ -74,6 +75,7 @@ class Decision:
         phases: where each booking stands.
         predicted: what the prediction would want; None when it is off.
         warnings: what an SRE should look at.
+        rollout: where the update to the present template stands.
     """
 
     pool: str
@@ -92,6 +94,7 @@ class Decision:
     warnings: tuple[str, ...] = ()
     dry_run: bool = False
     actions: Actions = field(default_factory=Actions)
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def explain(decision: Decision) -> tuple[str, ...]:
     said += [f"{x.who} asked for {x.asked} and got {x.granted}: {x.by}." for x in decision.limits]
     said += [f"Booking {name} is {phase}." for name, phase in decision.phases]
     said += [f"Warning: {warning}." for warning in decision.warnings]
+    said += _updating(decision.rollout)
     did = decision.actions
     for verb, pods in (("Starts", did.start), ("Takes back", did.undrain)):
         if pods:
@@ -128,3 +132,12 @@ def explain(decision: Decision) -> tuple[str, ...]:
         if uids:
             said.append(f"{verb} {', '.join(uids)}.")
     return tuple(said)
+
+
+def _updating(rollout: Rollout) -> list[str]:
+    if not rollout.under_way:
+        return []
+    said = f"Updates: {rollout.updated} pods have the present template, {rollout.outdated} an older"
+    if rollout.halted:
+        return [f"{said}. Halted: {', '.join(rollout.failing[:5])} crash."]
+    return [f"{said}."]

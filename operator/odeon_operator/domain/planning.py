@@ -4,7 +4,7 @@
  reports, queue ─► load ─┐
  bookings ─► booked ─────┼─► rules (max) ─► prediction ─► behaviour ─► pause ─► bounds ─► wanted
  tenants' quotas ────────┘                                                     │
-                             undrain, start / drain, delete ◄── pods, room ◄──┘
+          undrain, start / drain, delete (`acting.py`) ◄── pods, room ◄──────┘
 ```
 """
 
@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
-from math import ceil
 
 from odeon_operator.domain import behavior as pace
-from odeon_operator.domain import selection
-from odeon_operator.domain.amounts import rounded_up
+from odeon_operator.domain.acting import Turn, act
 from odeon_operator.domain.behavior import Change, Past, Recommendation
 from odeon_operator.domain.bookings import Phase, phase
 from odeon_operator.domain.cold_start import lead
@@ -28,13 +26,9 @@ from odeon_operator.domain.needs import Needs, add_up
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.policy import Policy, Pool, ScalingMode
 from odeon_operator.domain.prediction import PredictiveMode, boosted
+from odeon_operator.domain.rollout import Frame
 from odeon_operator.domain.rules import Candidate
 from odeon_operator.domain.selection import Actions
-from odeon_operator.domain.starts import allowed
-
-REPLACEMENTS = Fraction(1, 4)
-"""Share of the wanted pods that may stand beside unhealthy ones as their replacements: a template
-that always crashes must not fill the cluster. A quarter, the default surge of a Deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,9 @@ def decide(pool: Pool, policy: Policy, inputs: Inputs, memory: Memory) -> Plan:
     )
     number = _paused(policy, number, current)
     wanted, rule = _bounded(number, frame)
-    actions, short = _actions(pool, policy, inputs, load, wanted=wanted, current=current)
+    within = min(max(_most_asked(asked), frame.least), frame.most)
+    goal = Frame(wanted, within, needs.promised)
+    acts = act(Turn(pool, policy, inputs, load, goal, current))
     decision = Decision(
         pool=pool.name,
         at=inputs.now,
@@ -77,13 +73,14 @@ def decide(pool: Pool, policy: Policy, inputs: Inputs, memory: Memory) -> Plan:
         load=load,
         candidates=asked,
         held_by=number.held_by,
-        limits=(*needs.limits, *_ceiling(pool, frame, asked), *short),
+        limits=(*needs.limits, *_ceiling(pool, frame, asked), *acts.short),
         shares=needs.shares(_most_asked(asked), frame.most),
         phases=_phases(policy, inputs, enough=_ready(inputs.pods) >= needs.promised),
         predicted=needs.predicted if policy.predictive.mode is not PredictiveMode.OFF else None,
         warnings=frame.warned,
         dry_run=policy.dry_run,
-        actions=Actions() if policy.dry_run else actions,
+        actions=Actions() if policy.dry_run else acts.actions,
+        rollout=acts.rollout,
     )
     return Plan(decision, _remember(memory, policy, wanted, current, inputs.now))
 
@@ -181,70 +178,6 @@ def _bounded(number: _Number, frame: Bounds) -> tuple[int, str]:
 def _ceiling(pool: Pool, frame: Bounds, asked: Sequence[Candidate]) -> tuple[Limit, ...]:
     most = _most_asked(asked)
     return (Limit(pool.name, frame.most_by, most, frame.most),) if most > frame.most else ()
-
-
-def _actions(
-    pool: Pool, policy: Policy, inputs: Inputs, load: Load, *, wanted: int, current: int
-) -> tuple[Actions, tuple[Limit, ...]]:
-    serving = sum(1 for p in inputs.pods if p.standing and p.healthy)
-    missing = (min(wanted, current) if policy.pause_out else wanted) - serving
-    if missing > 0:
-        return _outward(pool, policy, inputs, missing=missing, wanted=wanted)
-    empty: tuple[str, ...] = ()
-    leaving: tuple[str, ...] = ()
-    now, stale_after = inputs.now, policy.stale_after
-    if not policy.pause_in and load.certainty is not Certainty.UNKNOWN:
-        empty = selection.to_delete(inputs.pods, kept=(), now=now, stale_after=stale_after)
-    surplus = sum(1 for p in inputs.pods if p.standing) - wanted
-    if not policy.pause_in and load.certainty is Certainty.KNOWN and surplus > 0:
-        leaving = selection.to_drain(
-            inputs.pods,
-            _drainable(policy, inputs, surplus),
-            scheduling=pool.scheduling,
-            version=pool.version,
-            hands_over=pool.hands_over,
-            now=now,
-            stale_after=stale_after,
-        )
-    return Actions(drain=leaving, delete=empty), ()
-
-
-def _drainable(policy: Policy, inputs: Inputs, surplus: int) -> int:
-    draining = sum(1 for p in inputs.pods if p.state is PodState.DRAINING)
-    standing = sum(1 for p in inputs.pods if p.standing)
-    limit = pace.may_drain(policy.behavior, standing, draining, inputs.now)
-    return surplus if limit is None else min(surplus, limit)
-
-
-def _outward(
-    pool: Pool, policy: Policy, inputs: Inputs, *, missing: int, wanted: int
-) -> tuple[Actions, tuple[Limit, ...]]:
-    back = selection.to_undrain(inputs.pods, missing, version=pool.version)
-    starting = [p for p in inputs.pods if p.state is PodState.STARTING and p.healthy]
-    surge = policy.behavior.max_surge
-    beside = (
-        wanted + max(1, ceil(wanted * REPLACEMENTS)) - sum(1 for p in inputs.pods if p.standing)
-    )
-    still = missing - len(back)
-    start = allowed(
-        min(still, max(0, beside - len(back))),
-        starting=len(starting),
-        pending=sum(1 for p in starting if not p.node),
-        max_surge=max(1, rounded_up(surge, wanted)) if surge is not None else None,
-        room=replace(inputs.room, limited=pool.gpus_per_pod > 0),
-        now=inputs.now,
-    )
-    by = start.by or "unhealthy pods"
-    short = (Limit(pool.name, by, still, start.pods),) if start.pods < still else ()
-    empty = (
-        ()
-        if policy.pause_in
-        else selection.to_delete(
-            inputs.pods, kept=back, now=inputs.now, stale_after=policy.stale_after
-        )
-    )
-    indexes = selection.to_start(inputs.pods, start.pods)
-    return Actions(start=indexes, undrain=back, delete=empty), short
 
 
 def _ready(pods: Sequence[Pod]) -> int:

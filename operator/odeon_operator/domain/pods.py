@@ -64,6 +64,7 @@ class Pod:
         version: hash of the template it was made from.
         node: empty until it is scheduled.
         healthy: false while its container crashes or its node is lost.
+        inert: no container of it runs: each waits to be started once more.
         report: the last reading; `earlier` is the one before.
         drain_asked: since when it takes no new work; `drain_acked`: since when it confirmed that.
     """
@@ -76,6 +77,7 @@ class Pod:
     version: str = ""
     node: str = ""
     healthy: bool = True
+    inert: bool = False
     report: Report | None = None
     earlier: Report | None = None
     drain_asked: datetime | None = None
@@ -156,12 +158,16 @@ def why_keep(pod: Pod, *, now: datetime, stale_after: timedelta) -> Doubt | None
     """Why a pod may not be deleted; None when it may.
 
     A pod that never ran holds nothing and needs no acknowledgement: deleting it with the
-    resourceVersion as precondition fails if it was scheduled meanwhile.
+    resourceVersion as precondition fails if it was scheduled meanwhile. Neither can one acknowledge
+    whose containers crash: nothing runs in it, and whatever starts again finds the drain first.
     """
     if pod.never_ran:
         return None
     if pod.state is not PodState.DRAINING:
         return Doubt.NOT_DRAINING
+    heard = pod.report is not None and fresh(pod.report.at, now=now, stale_after=stale_after)
+    if pod.inert and pod.drain_asked is not None and not heard:
+        return None
     if any(r is not None and not r.idle for r in (pod.report, pod.earlier)):
         return Doubt.BUSY
     if pod.drain_acked is None:

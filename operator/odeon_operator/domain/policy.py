@@ -11,6 +11,7 @@ from odeon_operator.domain.demand import Target
 from odeon_operator.domain.fallback import Fallback
 from odeon_operator.domain.limits import Budget
 from odeon_operator.domain.prediction import Predictive
+from odeon_operator.domain.rollout import UpdateStrategy
 from odeon_operator.domain.rules import Rule
 from odeon_operator.domain.selection import Scheduling
 
@@ -36,6 +37,7 @@ class Pool:
         gpus_per_pod: GPUs that each pod takes; zero leaves placement to the scheduler.
         version: hash of the present template.
         replicas: wanted number when the mode is not `Policy`.
+        update: how pods of older templates are replaced.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Pool:
     version: str = ""
     mode: ScalingMode = ScalingMode.POLICY
     replicas: int | None = None
+    update: UpdateStrategy = field(default_factory=UpdateStrategy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,19 @@ class Actions:
     delete: tuple[str, ...] = ()
 
 
-def to_undrain(pods: Sequence[Pod], missing: int, *, version: str) -> tuple[str, ...]:
-    """Draining pods to take back, quicker than any start: those with most work first."""
-    able = [p for p in pods if p.state is PodState.DRAINING and p.healthy and p.version == version]
+def to_undrain(pods: Sequence[Pod], missing: int, *, version: str | None) -> tuple[str, ...]:
+    """Draining pods to take back, quicker than any start: those with most work first.
+
+    Args:
+        pods: all of the pool.
+        missing: how many would help.
+        version: the template that they must be of; None: any.
+    """
+    able = [
+        p
+        for p in pods
+        if p.state is PodState.DRAINING and p.healthy and version in (None, p.version)
+    ]
     able.sort(key=lambda p: (-_sessions(p), p.drain_acked is not None, p.index))
     return tuple(p.uid for p in able[: max(0, missing)])
 

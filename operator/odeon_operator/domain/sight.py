@@ -19,6 +19,7 @@ class PodFacts:
         revision: resourceVersion; with the uid the precondition of every write.
         owner: uid of the pool that made it.
         marked: the value of its `state` label, written by the operator; None when it is missing.
+        inert: its containers crash or cannot start, and none of them runs now.
         finished: its containers ended for good (phase Failed or Succeeded); nothing runs in it.
         failed: it is finished, and not because it succeeded.
         leaving: somebody deleted it; it has its grace period left.
@@ -35,6 +36,7 @@ class PodFacts:
     node: str = ""
     marked: PodState | None = None
     healthy: bool = True
+    inert: bool = False
     finished: bool = False
     failed: bool = False
     leaving: bool = False
@@ -99,10 +101,11 @@ def pod_of(facts: PodFacts, readings: Readings, record: DrainRecord | None) -> P
         version=facts.version,
         node=facts.node,
         healthy=facts.healthy and not lost,
+        inert=facts.inert and not lost,
         report=latest.report if latest is not None else None,
         earlier=earlier.report if earlier is not None else None,
         drain_asked=asked,
-        drain_acked=_acknowledged(readings, asked),
+        drain_acked=acknowledged(readings, asked),
     )
 
 
@@ -129,7 +132,8 @@ def _state(facts: PodFacts, latest: Heard | None, record: DrainRecord | None) ->
     return PodState.READY if latest.ready else PodState.STARTING
 
 
-def _acknowledged(readings: Readings, asked: datetime | None) -> datetime | None:
+def acknowledged(readings: Readings, asked: datetime | None) -> datetime | None:
+    """When a pod first said, in its last two readings, that it obeys this drain."""
     if asked is None:
         return None
     for heard in (readings.earlier, readings.latest):

@@ -18,7 +18,10 @@ KEPT_DECISIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Pods by state. `replicas` are those that take work or will: what `/scale` shows."""
+    """Pods by state. `replicas` are those that take work or will: what `/scale` shows.
+
+    `updated` are those of the present template, `outdated` the others, both in whatever state.
+    """
 
     replicas: int = 0
     ready: int = 0
@@ -27,6 +30,8 @@ class Counts:
     draining: int = 0
     pending: int = 0
     unhealthy: int = 0
+    updated: int = 0
+    outdated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,8 @@ class PoolStatus:
     conditions: tuple[Condition, ...] = field(default=())
 
 
-def count(pods: Sequence[Pod]) -> Counts:
-    """Pods by state."""
+def count(pods: Sequence[Pod], version: str | None = None) -> Counts:
+    """Pods by state, and by template if the present one is known."""
     states = [p.state for p in pods]
     return Counts(
         replicas=sum(1 for p in pods if p.standing),
@@ -97,6 +102,8 @@ def count(pods: Sequence[Pod]) -> Counts:
         draining=states.count(PodState.DRAINING),
         pending=sum(1 for p in pods if p.standing and not p.node),
         unhealthy=sum(1 for p in pods if not p.healthy),
+        updated=sum(1 for p in pods if p.version == version),
+        outdated=sum(1 for p in pods if version is not None and p.version != version),
     )
 
 

@@ -32,7 +32,8 @@ from odeon_operator.usecases import meters
 
 AT_ONCE = 16
 """Calls under way for one pool; the width that Agones creates its servers with."""
-SCALE_IN = "SCALE_IN"
+SCALE_IN, UPDATE = "SCALE_IN", "UPDATE"
+"""Why a pod drains, as its record says it."""
 _log = logger(__name__)
 _T = TypeVar("_T")
 
@@ -92,7 +93,7 @@ class CarryingOut:
         finished = [f for f in seen.facts.values() if f.finished and not f.leaving]
         leaving = [seen.facts[uid] for uid in actions.delete if may_go(seen.facts[uid])]
         await self._each(seen.pick(actions.undrain), lambda f: self._take_back(f, seen), outcome)
-        await self._each(seen.pick(actions.drain), lambda f: self._drain(f, now), outcome)
+        await self._each(seen.pick(actions.drain), lambda f: self._drain(pool, f, now), outcome)
         seen.handled |= {*actions.undrain, *actions.drain}
         await self._each([*finished, *leaving], self._delete, outcome)
         seen.handled |= {f.uid for f in (*finished, *leaving)}
@@ -134,10 +135,13 @@ class CarryingOut:
         meters.ACTIONS.labels("undrain").inc()
         _log.info("pod_taken_back", pod=facts.name, uid=facts.uid)
 
-    async def _drain(self, facts: PodFacts, now: datetime) -> None:
-        record = await self._reports.ask_drain(facts.uid, asked=now, reason=SCALE_IN)
+    async def _drain(self, pool: PoolFacts, facts: PodFacts, now: datetime) -> None:
+        old = pool.pool is not None and facts.version != pool.pool.version
+        reason = UPDATE if old else SCALE_IN
+        record = await self._reports.ask_drain(facts.uid, asked=now, reason=reason)
         meters.ACTIONS.labels("drain").inc()
-        _log.info("pod_drains", pod=facts.name, uid=facts.uid, asked=record.asked.isoformat())
+        asked = record.asked.isoformat()
+        _log.info("pod_drains", pod=facts.name, uid=facts.uid, asked=asked, reason=record.reason)
         await self._cluster.mark_pod(facts, PodState.DRAINING)
 
     async def _delete(self, facts: PodFacts) -> None:

@@ -146,8 +146,8 @@ class Reconciler:
         now = self._clock.now()
         seen = self._seen(self._cluster.pods(facts.uid))
         pods = tuple(seen.pods.values())
-        failed = [f.uid for f in seen.facts.values() if f.failed]
-        memory.learned = learn(memory.learned, pods, failed, now)
+        failed = [f.uid for f in seen.facts.values() if f.failed and f.version == pool.version]
+        memory.learned = learn(memory.learned, pods, failed, now, pool.version)
         inputs = Inputs(
             now=now,
             pods=pods,
@@ -217,7 +217,7 @@ class Reconciler:
         return PoolStatus(
             generation=facts.generation,
             selector=facts.selector,
-            counts=count(look.pods),
+            counts=count(look.pods, look.pool.version),
             carried=carry([self._reports.readings(p.uid) for p in look.pods]),
             desired=desired(before, decision, trace_id),
             cold_start=ColdStart(

@@ -152,6 +152,38 @@ def test_what_a_pods_status_means(status: dict[str, Any], healthy: bool, finishe
     assert facts.failed == (status.get("phase") == "Failed")
 
 
+@pytest.mark.parametrize(
+    ("states", "ready", "inert"),
+    [
+        (["waiting"], {}, True),
+        (["waiting", "running"], {}, False),
+        ([], {}, False),
+        (["waiting"], {"status": "Unknown"}, False),
+        (["waiting"], {"status": "False", "reason": "NodeNotReady"}, False),
+    ],
+)
+def test_nothing_runs_in_a_pod_whose_containers_all_wait_on_a_node_that_is_heard_of(
+    states: list[str], ready: dict[str, str], inert: bool
+) -> None:
+    containers = [{"state": {state: {"reason": "CrashLoopBackOff"}}} for state in states]
+    raw = pod(containerStatuses=containers, conditions=[{"type": "Ready", **ready}])
+
+    facts = OBJECTS.pod(raw)
+
+    assert facts is not None
+    assert facts.inert == inert
+
+
+def test_an_update_strategy_is_read_as_numbers_or_percentages() -> None:
+    read_pool = read(pool(updateStrategy={"maxSurge": 2, "maxUnavailableIdle": "50%"})).pool
+
+    assert read_pool is not None
+    assert (read_pool.update.surge(8), read_pool.update.idle(8)) == (2, 4)
+    assert read(pool(updateStrategy={"maxSurge": "many"})).problem.startswith(
+        "spec.updateStrategy.maxSurge"
+    )
+
+
 def test_a_pod_of_somebody_else_is_none_of_ours() -> None:
     orphan, plain = pod(), pod()
     del orphan["metadata"]["ownerReferences"]

@@ -36,6 +36,27 @@ async def test_an_idle_pod_is_drained_by_its_agent_and_then_deleted_a_busy_one_s
     assert annotations[busy.name]["karpenter.sh/do-not-disrupt"] == "true"
 
 
+async def test_a_new_template_replaces_idle_pods_and_leaves_a_job_where_it_is(site: Site) -> None:
+    site.make_pool(minReplicas=2)
+    site.operator().start()
+    await site.serving(2)
+    old = site.uids()
+    busy = next(iter(site.kubelet.running.values()))
+    assert await busy.claim()
+    await site.until(lambda: "allocated" in site.states())
+
+    spec = {"containers": [{"name": "main", "image": "odeon.invalid/sim:2"}]}
+    site.set_pool(template={"spec": spec})
+    await site.until(lambda: site.uids() & old == {busy.uid}, timeout_s=40)
+
+    await site.until(lambda: site.condition("Progressing").get("reason") == "OldPodsFinish")
+    assert site.kubelet.killed == []
+    busy.finish()
+    await site.until(lambda: not site.uids() & old)
+    await site.until(lambda: site.condition("Progressing").get("reason") == "Updated")
+    assert (site.pool()["status"]["updated"], site.pool()["status"]["outdated"]) == (2, 0)
+
+
 async def test_nothing_but_the_lease_is_written_while_nothing_changes(site: Site) -> None:
     site.make_pool(minReplicas=3)
     site.operator().start()

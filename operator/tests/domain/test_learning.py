@@ -53,3 +53,13 @@ def test_what_the_operator_before_had_learned_goes_on() -> None:
     assert resumed(40, 200).quantile(95) == 40 * S
     assert resumed(40, 2).quantile(95) == UNLEARNED
     assert resumed(180, 0).samples == ()
+
+
+def test_failures_of_one_template_say_nothing_of_the_next() -> None:
+    crashing = pod("a", PodState.STARTING, healthy=False)
+    bad = learn(Learned(), [crashing], [], T0)
+
+    corrected = learn(bad, [crashing], [], T0 + S, "corrected")
+
+    assert bad.backoff.failures == 1
+    assert corrected.backoff.failures == 0

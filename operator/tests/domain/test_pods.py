@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -157,3 +158,17 @@ def _taken(pod: Pod, step: str, second: int) -> Pod:
             return pods.undrained(pod)
         case _:
             return pods.restarted(pod)
+
+
+def test_a_pod_in_which_nothing_runs_goes_without_an_acknowledgement_once_it_drains() -> None:
+    crashing = replace(new(), inert=True, healthy=False)
+    drains = pods.drain_asked(crashing, at(1))
+    speaks = pods.reported(drains, said(2))
+
+    def doubt(pod: Pod, second: float) -> Doubt | None:
+        return pods.why_keep(pod, now=at(second), stale_after=FRESH)
+
+    assert doubt(crashing, 2) is Doubt.NOT_DRAINING
+    assert doubt(drains, 2) is None
+    assert doubt(speaks, 3) is Doubt.NOT_ACKNOWLEDGED
+    assert doubt(speaks, 30) is None

@@ -29,6 +29,7 @@ from odeon_operator.api.shapes.pools import (
     SlotsShape,
     TranscoderPoolSpec,
     TranscoderPoolStatus,
+    UpdateStrategyShape,
 )
 from odeon_operator.api.shapes.tenants import TenantSpec, TenantStatus
 
@@ -61,5 +62,6 @@ __all__ = [
     "TenantStatus",
     "TranscoderPoolSpec",
     "TranscoderPoolStatus",
+    "UpdateStrategyShape",
     "WhenShape",
 ]

@@ -52,12 +52,17 @@ class DrainShape(Shape):
 
 
 class UpdateStrategyShape(Shape):
-    """How pods of an old template are replaced: those without work first, live ones when done."""
+    """How pods of an old template are replaced: idle ones first, only for new ones that serve.
+
+    A pod with work takes no more, finishes what it has and goes.
+    """
 
     max_surge: IntOrPercent = "25%"
-    """Pods beyond the wanted number that may stand meanwhile."""
+    """Pods beyond the wanted number that may stand meanwhile, also beyond maxReplicas. With 0, and
+    where no node takes one more, idle pods of the older template make room first."""
     max_unavailable_idle: IntOrPercent = "25%"
-    """Pods without work that may drain at once for the update."""
+    """Pods without work that may drain at once for the update, one at least. What load and bookings
+    need is kept in any case."""
 
 
 class PoolSpec(Shape):
@@ -97,7 +102,7 @@ class PoolSpec(Shape):
     drain: DrainShape = DrainShape()
     """How pods drain."""
     update_strategy: UpdateStrategyShape = UpdateStrategyShape()
-    """How pods of an old template are replaced. Not acted on yet."""
+    """How pods of an old template are replaced."""
     tenant_ref: (
         Annotated[
             Ref,
@@ -207,6 +212,10 @@ class PoolStatus(Shape):
     """Pods that no node has taken yet."""
     unhealthy: Natural = 0
     """Pods whose container crashes or whose node is lost."""
+    updated: Natural = 0
+    """Pods of the present template."""
+    outdated: Natural = 0
+    """Pods of older templates, those that drain among them."""
     selector: Annotated[str, Field(max_length=1024)] = ""
     """The pods behind `replicas`, as labels; autoscalers read it through `/scale`."""
     desired: DesiredShape | None = None
@@ -218,7 +227,7 @@ class PoolStatus(Shape):
     decisions: list[DecisionShape] = listed(most=32)
     """The last decisions, the newest last."""
     conditions: list[Condition] = conditions()
-    """Ready, ScalingActive, ScalingLimited, MetricsAvailable, Fallback, DrainBlocked,
+    """Ready, Progressing, ScalingActive, ScalingLimited, MetricsAvailable, Fallback, DrainBlocked,
     CapacityShort, QuotaExceeded and ForeignWriter."""
 
 
