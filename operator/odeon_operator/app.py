@@ -24,6 +24,7 @@ from odeon_operator.adapters.kube.client import KubeClient
 from odeon_operator.adapters.kube.cluster import KubeCluster
 from odeon_operator.adapters.kube.lease import KubeLease
 from odeon_operator.adapters.kube.picture import Picture
+from odeon_operator.adapters.kube.statefulsets import KubeStatefulSets
 from odeon_operator.adapters.kube.watch import KubeWatch
 from odeon_operator.adapters.reports import KvReports
 from odeon_operator.api.objects import KubeObjects
@@ -33,6 +34,7 @@ from odeon_operator.settings import OperatorSettings
 from odeon_operator.usecases import meters
 from odeon_operator.usecases.reconcile import Pace, Reconciler
 from odeon_operator.usecases.rounds import Rounds
+from odeon_operator.usecases.statefulsets import Replacing
 from odeon_operator.usecases.sweep import Sweeper
 
 _RETRY_S = 1.0
@@ -67,7 +69,16 @@ class Operator:
             self._cluster, self._reports, self.lease, clock=self._clock, pace=pace
         )
         self._rounds = Rounds(reconciler.reconcile, self._clock)
-        self._sweeper = Sweeper(self._cluster, self._reports, self.lease)
+        self._replacing = Replacing(
+            KubeStatefulSets(client, namespace=namespace),
+            self._reports,
+            self.lease,
+            clock=self._clock,
+            every_s=settings.look_s,
+        )
+        self._sweeper = Sweeper(
+            self._cluster, self._reports, self.lease, others=lambda: self._replacing.members
+        )
         self._whole_at: float | None = None
         self._heard_at: float | None = None
 
@@ -100,6 +111,7 @@ class Operator:
         tasks.spawn("watch", self._watch.run())
         for number in range(_WORKERS):
             tasks.spawn(f"reconcile-{number}", self._rounds.work())
+        tasks.spawn("statefulsets", self._replacing.run())
         await self._resync()
 
     async def _resync(self) -> None:
@@ -138,6 +150,7 @@ class Operator:
         self._rounds.concerns(ref)
 
     def _heard(self, pod_uid: str) -> None:
+        self._replacing.concerns(pod_uid)
         if (ref := self._picture.owner_of(pod_uid)) is not None:
             self._rounds.concerns(ref)
 

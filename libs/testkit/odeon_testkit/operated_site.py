@@ -103,6 +103,11 @@ class Site:
         """State labels of all pods, sorted."""
         return sorted(p["metadata"]["labels"]["odeon.live/state"] for p in self.kubelet.pods())
 
+    def labels(self, name: str) -> dict[str, str]:
+        """Labels of a pod."""
+        found = next(p for p in self.kubelet.pods() if p["metadata"]["name"] == name)
+        return dict(found["metadata"]["labels"])
+
     def names(self) -> list[str]:
         """Names of all pods, sorted."""
         return sorted(p["metadata"]["name"] for p in self.kubelet.pods())

@@ -22,6 +22,7 @@ IN_NAMESPACES: Rights = {
     ("odeon.live", "liveevents"): SEE,
     ("odeon.live", "transcoderpools/status"): ("patch",),
     ("odeon.live", "edgepools/status"): ("patch",),
+    ("apps", "statefulsets"): ("list",),
     ("coordination.k8s.io", "leases"): ("get", "create", "update"),
 }
 

@@ -227,7 +227,9 @@ async def test_a_taking_back_that_died_between_its_steps_is_finished(world: Worl
 async def test_records_of_pods_that_are_gone_are_swept_and_no_others(world: World) -> None:
     (uid,) = await _draining(world)
     await world.rounds(6, until=lambda: uid not in world.api.pods)
-    sweeper = Sweeper(world.operator.cluster, world.operator.reports, world.operator.lease)
+    sweeper = Sweeper(
+        world.operator.cluster, world.operator.reports, world.operator.lease, others=frozenset
+    )
     world.operator.sync()
 
     assert [await sweeper.sweep(), await sweeper.sweep(), await sweeper.sweep()] == [0, 1, 0]
