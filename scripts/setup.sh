@@ -65,12 +65,14 @@ web_app() {
   echo "$want" >$stamp
 }
 
-# Debian packages that only the tests need: a browser, PostgreSQL, ffprobe, CJK fonts.
+# Debian packages that only the tests need: a browser, PostgreSQL, ffprobe, CJK fonts, what a Kubernetes node runs.
 test_packages() {
   local missing=()
   for pair in /usr/bin/chromium=chromium /usr/lib/postgresql=postgresql /usr/bin/ffprobe=ffmpeg \
     /usr/share/fonts/opentype/noto=fonts-noto-cjk /usr/sbin/haproxy=haproxy \
-    /usr/sbin/varnishd=varnish /usr/sbin/nginx=nginx-light /usr/bin/h2load=nghttp2-client; do
+    /usr/sbin/varnishd=varnish /usr/sbin/nginx=nginx-light /usr/bin/h2load=nghttp2-client \
+    /usr/bin/containerd=containerd /usr/lib/cni/ptp=containernetworking-plugins \
+    /usr/sbin/iptables=iptables /usr/bin/mmdebstrap=mmdebstrap; do
     [ -e "${pair%%=*}" ] || missing+=("${pair##*=}")
   done
   [ ${#missing[@]} -eq 0 ] && return

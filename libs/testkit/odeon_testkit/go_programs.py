@@ -26,7 +26,8 @@ class GoPrograms:
         name: of the whole, with its version; builds of different names or pins live side by side.
         packages: what to build, by the name that Go gives the program. A package that no `module`
             pins is followed by `@version`.
-        module: folder of a go.mod and a go.sum that pin everything that is built.
+        module: folder of a go.mod and a go.sum that pin everything that is built, and of programs
+            of our own.
         ldflags: for the linker, e.g. to tell a program its version.
         renamed: programs that are to have another name than Go gives them.
     """
@@ -42,8 +43,11 @@ class GoPrograms:
         """Where the programs are, or will be."""
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         cache = Path(os.environ.get("ODEON_CACHE") or Path(home) / "odeon")
-        pins = b"".join((self.module / pin).read_bytes() for pin in _PINS) if self.module else b""
-        what = sha256(repr((self.packages, self.ldflags)).encode() + pins)
+        what = sha256(repr((self.packages, self.ldflags)).encode())
+        if self.module:
+            pins = (self.module / pin for pin in _PINS)
+            for file in (*pins, *sorted(self.module.rglob("*.go"))):
+                what.update(file.read_bytes())
         return cache / "go" / f"{self.name}-{what.hexdigest()[:8]}"
 
     @property

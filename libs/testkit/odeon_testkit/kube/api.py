@@ -107,6 +107,17 @@ class KubeApi:
         """What is there."""
         return self.request("GET", path)
 
+    def text(self, path: str) -> str:
+        """What is there that is no object, e.g. the log of a pod.
+
+        Raises:
+            Refused: the server answered with an error.
+        """
+        response = self._client.get(path)
+        if response.is_error:
+            raise Refused(_status(response))
+        return response.text
+
     def exists(self, path: str) -> bool:
         """Whether something is there."""
         try:

@@ -1,15 +1,14 @@
-"""etcd, kube-apiserver and kube-controller-manager on loopback, without a node.
+"""etcd, kube-apiserver and kube-controller-manager, by default on loopback and without a node.
 
 Nothing is scheduled and no container runs; everything that the API itself does is real: CRDs with
 CEL, admission policies, server-side apply, watches, RBAC, garbage collection by owner references.
+`node.py` adds a node.
 """
 
 import shutil
 import socket
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,59 +19,11 @@ from odeon_cli.up.ports import block_of_ports
 
 from odeon_testkit.kube import settings
 from odeon_testkit.kube.api import KubeApi, Object, Refused
+from odeon_testkit.kube.program import Program
 from odeon_testkit.kube.programs import CONTROL_PLANE
 
 CRDS = Path(__file__).resolve().parents[4] / "helm" / "odeon-crds" / "templates"
 """Odeon's resources. They are plain YAML, so that a folder of them can be applied as it is."""
-_START_S = 60.0
-_PAUSE_S = 0.02
-
-
-@dataclass(slots=True)
-class Program:
-    """One of the three; `stop()` and `start()` keep its data and its port."""
-
-    name: str
-    arguments: Sequence[str]
-    directory: Path
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    @property
-    def pid(self) -> int | None:
-        """Of its process; None while it is stopped."""
-        return self._process.pid if self._process is not None else None
-
-    @property
-    def log(self) -> Path:
-        """What it said."""
-        return self.directory / f"{self.name}.log"
-
-    def start(self) -> None:
-        """Start it; whoever needs it ready waits for that."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(CONTROL_PLANE.folder / self.name), *self.arguments],
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def stop(self) -> None:
-        """Kill it. Asked to stop, the API server would wait for all watches to end."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-
-    def check(self) -> None:
-        """Return if it runs.
-
-        Raises:
-            RuntimeError: it does not; with the end of its log.
-        """
-        if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"{self.name} does not run: {self.log.read_text()[-3000:]}")
 
 
 @dataclass(slots=True)
@@ -119,7 +70,7 @@ class ControlPlane:
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         with self.api() as api:
             api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-            self._until(lambda: api.exists(account), self.controller_manager)
+            self.controller_manager.wait_for(lambda: api.exists(account))
         return name
 
     def start(self, *, crds: Path | None) -> None:
@@ -133,7 +84,7 @@ class ControlPlane:
         with self.api() as api:
             # Made by the controller manager; no pod is admitted without.
             account = "/api/v1/namespaces/default/serviceaccounts/default"
-            self._until(lambda: api.exists(account), self.controller_manager)
+            self.controller_manager.wait_for(lambda: api.exists(account))
 
     def stop(self) -> None:
         """Kill all: nothing here outlives the tests."""
@@ -143,9 +94,9 @@ class ControlPlane:
     def wait_until_ready(self) -> None:
         """Return when the API server answers, e.g. after `api_server.start()`."""
         # It listens once it has made its certificate, and a client is made from that.
-        self._until(self._listens, self.api_server)
+        self.api_server.wait_for(self._listens)
         with self.api() as api:
-            self._until(lambda: api.ready, self.api_server)
+            self.api_server.wait_for(lambda: api.ready)
 
     def apply_crds(self, folder: Path = CRDS) -> None:
         """Apply a folder's YAML files; returns when the kinds that they define can be used.
@@ -163,23 +114,20 @@ class ControlPlane:
         """Return when objects of the kinds that these CRDs define can be used."""
         with self.api() as api:
             for definition in definitions:
-                self._until(partial(_served, api, definition), self.api_server)
+                self.api_server.wait_for(partial(_served, api, definition))
 
     def _listens(self) -> bool:
         host, _, port = self.url.removeprefix("https://").partition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return listens(host, int(port))
 
-    def _until(self, condition: Callable[[], bool], program: Program) -> None:
-        deadline = time.monotonic() + _START_S
-        while not condition():
-            program.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited in vain: {program.log.read_text()[-3000:]}")
-            time.sleep(_PAUSE_S)
+
+def listens(host: str, port: int) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -199,21 +147,33 @@ def control_plane(*, crds: Path | None = CRDS) -> Iterator[ControlPlane]:
         shutil.rmtree(directory)
 
 
-def prepared(directory: Path) -> ControlPlane:
-    """A control plane with its keys, tokens and ports, which is not started yet."""
-    host = settings.HOST
-    port = block_of_ports(0, 2, (host,))
-    etcd_url, url = f"http://{host}:{port + 1}", f"https://{host}:{port}"
+def prepared(
+    directory: Path,
+    network: settings.Network = settings.LOOPBACK,
+    prefix: Sequence[str] = (),
+) -> ControlPlane:
+    """A control plane with its keys, tokens and ports, which is not started yet.
+
+    Args:
+        directory: for all that it writes.
+        network: where it listens.
+        prefix: command that runs a program where it is to run.
+    """
+    port = block_of_ports(0, 2, {network.host, settings.LOOPBACK.host})
+    etcd_url = f"http://{settings.LOOPBACK.host}:{port + 1}"
+    url = f"https://{network.host}:{port}"
     settings.write(directory, url)
+
+    def program(name: str, arguments: Sequence[str]) -> Program:
+        return Program(name, (*prefix, CONTROL_PLANE.folder / name, *arguments), directory)
+
     return ControlPlane(
         url=url,
         token=settings.TOKENS["admin"],
         directory=directory,
-        etcd=Program("etcd", settings.etcd(etcd_url), directory),
-        api_server=Program("kube-apiserver", settings.api_server(port, etcd_url), directory),
-        controller_manager=Program(
-            "kube-controller-manager", settings.controller_manager(), directory
-        ),
+        etcd=program("etcd", settings.etcd(etcd_url)),
+        api_server=program("kube-apiserver", settings.api_server(port, etcd_url, network)),
+        controller_manager=program("kube-controller-manager", settings.controller_manager()),
     )
 
 

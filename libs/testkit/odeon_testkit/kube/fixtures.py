@@ -1,4 +1,4 @@
-"""Pytest fixtures, for all tests: one control plane a run, and both Helms."""
+"""Pytest fixtures, for all tests: one control plane a run, nodes, and both Helms."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,8 @@ import pytest
 
 from odeon_testkit.go_programs import GoPrograms
 from odeon_testkit.kube.control_plane import ControlPlane, control_plane
-from odeon_testkit.kube.programs import CONTROL_PLANE, HELMS
+from odeon_testkit.kube.node import Node, missing, node
+from odeon_testkit.kube.programs import CONTROL_PLANE, HELMS, NODE
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,24 @@ def bare_kubernetes() -> Iterator[ControlPlane]:
     _need(CONTROL_PLANE)
     with control_plane(crds=None) as plane:
         yield plane
+
+
+@pytest.fixture(scope="module")
+def running_node() -> Iterator[Node]:
+    """A cluster of one real node with Odeon's resources, for the tests of one module."""
+    _need(CONTROL_PLANE)
+    _need(NODE)
+    if lacking := missing():
+        _do_without(lacking)
+    with node() as made:
+        yield made
+
+
+@pytest.fixture
+def kubernetes_node(running_node: Node) -> Iterator[Node]:
+    """That cluster; this test, and what it starts, is in the network of its node."""
+    with running_node.sandbox.network():
+        yield running_node
 
 
 @pytest.fixture
@@ -45,7 +64,10 @@ def _need(programs: GoPrograms) -> None:
     if programs.built:
         return
     # Not built here: that takes minutes, and a test has two.
-    advice = f"{programs.name} is missing: scripts/setup.sh test builds it, with Go"
+    _do_without(f"{programs.name} is missing: scripts/setup.sh test builds it, with Go")
+
+
+def _do_without(advice: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(advice, pytrace=False)
     pytest.skip(advice)

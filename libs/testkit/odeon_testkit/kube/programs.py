@@ -1,11 +1,12 @@
-"""A Kubernetes control plane and both Helms, built from their Go modules.
+"""A Kubernetes control plane, what a node runs, and both Helms, built from their Go modules.
 
 `python -m odeon_testkit.kube.programs` builds them; `scripts/setup.sh test` does so.
 
-One module pins the control plane: every staging module of Kubernetes is replaced by its published
-version, and etcd's server is the one that this version of Kubernetes is built with anyway, so both
-share what they have in common. Both Helms share another. To move on: change the versions in go.mod
-and here, then `go mod tidy` there.
+One module pins Kubernetes: every staging module is replaced by its published version, and etcd's
+server is the one that this version is built with anyway, so both share what they have in common.
+CoreDNS is the newest one that raises nothing of theirs; with its few plugins of `coredns/main.go`
+it is built in seconds. Both Helms share another. To move on: change the versions in go.mod and
+here, then `go mod tidy` there.
 """
 
 from pathlib import Path
@@ -17,6 +18,18 @@ HELM_VERSIONS = {"v3": "v3.21.4", "v4": "v4.2.4"}
 _MODULES = Path(__file__).parent / "modules"
 _STAMP = "k8s.io/component-base/version"
 
+_KUBERNETES = _MODULES / "control-plane"
+# What `/version` answers, and what version skew is judged by.
+_STAMPS = " ".join(
+    f"-X {_STAMP}.{key}={value}"
+    for key, value in (
+        ("gitVersion", f"v{VERSION}"),
+        ("gitMajor", "1"),
+        ("gitMinor", "35"),
+        ("gitTreeState", "clean"),
+    )
+)
+
 CONTROL_PLANE = GoPrograms(
     name=f"kubernetes-{VERSION}",
     packages=(
@@ -24,19 +37,24 @@ CONTROL_PLANE = GoPrograms(
         "k8s.io/kubernetes/cmd/kube-apiserver",
         "k8s.io/kubernetes/cmd/kube-controller-manager",
     ),
-    module=_MODULES / "control-plane",
-    # What `/version` answers, and what version skew is judged by.
-    ldflags=" ".join(
-        f"-X {_STAMP}.{key}={value}"
-        for key, value in (
-            ("gitVersion", f"v{VERSION}"),
-            ("gitMajor", "1"),
-            ("gitMinor", "35"),
-            ("gitTreeState", "clean"),
-        )
-    ),
+    module=_KUBERNETES,
+    ldflags=_STAMPS,
     renamed={"server": "etcd"},
 )
+
+NODE = GoPrograms(
+    name=f"kubernetes-node-{VERSION}",
+    packages=(
+        "k8s.io/kubernetes/cmd/kube-proxy",
+        "k8s.io/kubernetes/cmd/kube-scheduler",
+        "k8s.io/kubernetes/cmd/kubelet",
+        "./coredns",
+        "./pause",
+    ),
+    module=_KUBERNETES,
+    ldflags=_STAMPS,
+)
+"""What runs pods, beside containerd, runc and the CNI plugins, which are Debian's."""
 
 HELMS = tuple(
     GoPrograms(
@@ -49,5 +67,5 @@ HELMS = tuple(
 )
 
 if __name__ == "__main__":
-    for programs in (CONTROL_PLANE, *HELMS):
+    for programs in (CONTROL_PLANE, NODE, *HELMS):
         print(programs.build())
