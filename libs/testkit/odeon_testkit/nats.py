@@ -26,16 +26,24 @@ def nats_program() -> str:
 
 @dataclass(slots=True)
 class NatsServer:
-    """One server; `stop()` and `start()` keep its port and its streams."""
+    """One server; `stop()` and `start()` keep its port and its streams.
+
+    Attributes:
+        directory: of its streams and its log.
+        port: where it listens.
+        login: "user:password" that clients must know; empty lets everybody in.
+    """
 
     directory: Path
     port: int = -1
+    login: str = ""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
-        return f"nats://127.0.0.1:{self.port}"
+        """Where clients connect, with what they must know."""
+        login = f"{self.login}@" if self.login else ""
+        return f"nats://{login}127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start on the same port as before, or on any free one; returns when it accepts clients."""
@@ -43,9 +51,11 @@ class NatsServer:
         ports.mkdir(exist_ok=True)
         for stale in ports.iterdir():
             stale.unlink()
+        user, _, password = self.login.partition(":")
         self._process = subprocess.Popen(
             [
                 nats_program(),
+                *(("--user", user, "--pass", password) if self.login else ()),
                 *("--addr", "127.0.0.1", "--port", str(self.port)),
                 *("--jetstream", "--store_dir", str(self.directory / "store")),
                 *("--ports_file_dir", str(ports)),
@@ -92,10 +102,10 @@ def _wait_for_greeting(port: int) -> None:
 
 
 @contextmanager
-def nats_server() -> Iterator[NatsServer]:
+def nats_server(*, login: str = "") -> Iterator[NatsServer]:
     """A running server in a directory of its own; stopped and deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="odeon-nats-") as directory:
-        server = NatsServer(Path(directory))
+        server = NatsServer(Path(directory), login=login)
         try:
             server.start()
             yield server

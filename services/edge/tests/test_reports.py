@@ -43,6 +43,17 @@ async def test_the_load_report_names_viewers_egress_and_the_drain(
     assert event.egress_bytes_total == report.egress_bytes_total == 1000
 
 
+async def test_the_edge_shows_nats_the_user_and_password_of_its_url(start_edge: StartEdge) -> None:
+    with nats_server(login="odeon:swordfish") as server:
+        client = await nats.connect(server.url)
+        reports = await client.subscribe(subjects.EDGE_LOAD)
+        async with start_edge(NATS=server.url, REPORT_MS="200"):
+            message = await reports.next_msg(timeout=10)
+        await client.close()
+
+    assert events_pb2.Envelope.FromString(message.data).HasField("edge_load_reported")
+
+
 async def test_steering_is_asked_of_the_gateway_for_each_viewer(
     start_edge: StartEdge, origin: Origin, ticket: Ticket
 ) -> None:

@@ -6,7 +6,7 @@ use crate::proto::events::envelope::Fact;
 use crate::proto::events::{EdgeEventLoad, EdgeLoadReported, Envelope};
 use crate::report::{Load, Loads};
 use crate::session::Revocation;
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::StreamExt;
 use prost::Message;
 use serde_json::json;
@@ -41,6 +41,10 @@ pub async fn connect(trust: Arc<Trust>, url: &str, name: &str) -> Client {
                 let trust = heard.clone();
                 async move { note(&trust, &event) }
             });
+        let options = match credentials(url) {
+            Some((user, password)) => options.user_and_password(user, password),
+            None => options,
+        };
         let servers: Vec<&str> = url.split(',').collect();
         match options.connect(servers).await {
             Ok(client) => return client,
@@ -49,6 +53,14 @@ pub async fn connect(trust: Arc<Trust>, url: &str, name: &str) -> Client {
         sleep(wait).await;
         wait = MAX_RETRY.min(wait * 2);
     }
+}
+
+/// User and password of the first server that names them; the client library leaves them in the URL.
+fn credentials(url: &str) -> Option<(String, String)> {
+    url.split(',').find_map(|server| {
+        let server: ServerAddr = server.parse().ok()?;
+        Some((server.username()?.into(), server.password()?.into()))
+    })
 }
 
 fn note(trust: &Trust, event: &Event) {
