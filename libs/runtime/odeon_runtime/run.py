@@ -57,7 +57,7 @@ async def _live(service: str, settings: ServiceSettings, start: Start) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heard, number)
     async with start() as addresses:
-        metrics = _serve_metrics(settings.metrics_port)
+        metrics = _serve_metrics(settings.metrics_host, settings.metrics_port)
         ready = {"event": "ready", "service": service, "pid": os.getpid(), **addresses, **metrics}
         print(json.dumps(ready), flush=True)
         _log.info("ready", **addresses)
@@ -65,10 +65,10 @@ async def _live(service: str, settings: ServiceSettings, start: Start) -> None:
         _log.info("stopping")
 
 
-def _serve_metrics(port: int) -> dict[str, str]:
+def _serve_metrics(host: str, port: int) -> dict[str, str]:
     if port < 0:
         return {}
     from prometheus_client import start_http_server
 
-    server, _thread = start_http_server(port, addr="127.0.0.1")
-    return {"metrics": f"127.0.0.1:{server.server_port}"}
+    server, _thread = start_http_server(port, addr=host)
+    return {"metrics": f"{host}:{server.server_port}"}

@@ -49,6 +49,10 @@ class ServiceSettings(BaseSettings):
     """Either "json" for machines or "console" for people."""
     metrics_port: int = -1
     """Prometheus port; -1 for none, 0 for any."""
+    metrics_host: str = Field(
+        default="127.0.0.1", validation_alias=AliasChoices("ODEON_METRICS_HOST")
+    )
+    """Address that Prometheus port binds to; loopback unless a cluster says otherwise."""
 
     pool: str = Field(default="", validation_alias=AliasChoices("ODEON_POOL"))
     """Pool that an operator drains and scales; empty for a process that belongs to none."""

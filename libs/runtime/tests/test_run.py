@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 
 SERVICE = """
 import asyncio
@@ -53,6 +54,17 @@ async def until_logged(process: asyncio.subprocess.Process, event: bytes) -> Non
     async with asyncio.timeout(20):
         while event not in await process.stderr.readline():
             assert not process.stderr.at_eof()
+
+
+async def test_a_service_shows_its_metrics_where_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ODEON_METRICS_HOST", "127.0.0.2")
+    async with service(AT_ONCE) as (_, ready), httpx.AsyncClient() as client:
+        answer = await client.get(f"http://{ready['metrics']}/metrics", timeout=20)
+
+    assert ready["metrics"].startswith("127.0.0.2:")
+    assert answer.status_code == 200
 
 
 async def test_a_service_shows_its_metrics_on_a_port_of_its_own() -> None:

@@ -61,12 +61,12 @@ class MediaNode:
             self.sfu = SfuNode(
                 settings.media_host,
                 settings.media_port,
-                list(settings.advertise),
+                list(settings.advertised),
                 max_sessions=settings.max_sessions,
                 connect_timeout_ms=int(settings.connect_s * 1000),
             )
         self._host = settings.media_host
-        self._advertise = settings.advertise
+        self._advertise = settings.advertised
         self._batches: asyncio.Queue[list[NodeEvent]] = asyncio.Queue(_BATCHES_WAITING)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None

@@ -21,6 +21,9 @@ class SignalingSettings(ServiceSettings):
     advertise: Annotated[tuple[str, ...], NoDecode] = ()
     """Addresses put into ICE candidates, "host" or "host:port", separated by commas: the public
     address of a NAT or load balancer. Empty means the bound address."""
+    advertise_nodes: dict[str, str] = Field(default_factory=dict)
+    """The same by node, for nodes that share one pod template, as JSON:
+    {"sfu-0": "203.0.113.10:30780,10.1.2.3", …}. Says it for the nodes that it names."""
     advertise_grpc: str = ""
     """host:port at which gateway and transcoders reach this node; the bound one when empty."""
     max_sessions: int = Field(default=2000, ge=1)
@@ -36,6 +39,14 @@ class SignalingSettings(ServiceSettings):
     @field_validator("advertise", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return _parts(value) if isinstance(value, str) else value
+
+    @property
+    def advertised(self) -> tuple[str, ...]:
+        """What this node puts into ICE candidates."""
+        named = self.advertise_nodes.get(self.node)
+        return self.advertise if named is None else _parts(named)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
