@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/odeon/target
 
-.PHONY: help setup up chdb test lint proto crds lock
+.PHONY: help setup up chdb test lint proto crds charts lock
 
 help: ## What each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ proto: ## Regenerate the committed code from proto/
 
 crds: ## Regenerate what is made of the shapes of resources: the CRDs and their reference
 	@$(PY) -m odeon_operator.api.reference
+
+charts: crds ## Regenerate what the chart is made of and compared with: its CRDs, rights, values, renders
+	@$(PY) -m odeon_testkit.charts
 
 lock: ## Renew requirements.txt and the lock files of Rust and npm
 	@scripts/lock.sh

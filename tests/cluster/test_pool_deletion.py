@@ -8,7 +8,7 @@ from odeon_testkit import wait
 from odeon_testkit.kube.api import KubeApi, Object, Refused, documents
 from odeon_testkit.kube.control_plane import ControlPlane
 
-POLICY = Path(__file__).parents[2] / "helm" / "odeon" / "templates" / "pool-deletion.yaml"
+POLICY = Path(__file__).parents[2] / "helm" / "odeon" / "files" / "pool-deletion.yaml"
 SPEC: dict[str, Object] = {
     "TranscoderPool": {"maxReplicas": 9, "slotsPerPod": 4},
     "EdgePool": {"maxReplicas": 9, "viewersPerPod": 100},

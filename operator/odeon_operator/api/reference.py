@@ -8,6 +8,8 @@ from pathlib import Path
 
 from odeon_operator.api.crds import FOLDER, GROUP, KINDS, VERSION, Kind, Schema, crd, rendered
 
+COPY = FOLDER.parents[1] / "odeon" / "crds"
+"""Where the chart of the product has them: Helm installs from there and never upgrades."""
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "resources.md"
 _INTRODUCTION = f"""# Resources
 
@@ -94,5 +96,6 @@ def _messages(schema: Schema, path: str) -> Iterator[str]:
 
 if __name__ == "__main__":
     for one in KINDS:
-        (FOLDER / f"{one.plural}.yaml").write_text(rendered(one))
+        for folder in (FOLDER, COPY):
+            (folder / f"{one.plural}.yaml").write_text(rendered(one))
     PAGE.write_text(page())
