@@ -12,6 +12,7 @@ lease, and the process ends when it is lost.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -19,19 +20,27 @@ from odeon_runtime.bus import Bus
 from odeon_runtime.logs import logger
 from odeon_runtime.tasks import EternalTasks
 
+from odeon_operator.adapters.bookings import EdgeAudiences, KvBookings
 from odeon_operator.adapters.clock import SystemClock
+from odeon_operator.adapters.kube.budgets import KubeBudgets
 from odeon_operator.adapters.kube.client import KubeClient
 from odeon_operator.adapters.kube.cluster import KubeCluster
+from odeon_operator.adapters.kube.events import KubeEvents
 from odeon_operator.adapters.kube.lease import KubeLease
-from odeon_operator.adapters.kube.picture import Picture
+from odeon_operator.adapters.kube.picture import EVENT, TENANT, Picture
 from odeon_operator.adapters.kube.statefulsets import KubeStatefulSets
 from odeon_operator.adapters.kube.watch import KubeWatch
 from odeon_operator.adapters.reports import KvReports
+from odeon_operator.api.events import EventObjects
 from odeon_operator.api.objects import KubeObjects
 from odeon_operator.api.probes import Health, probes
 from odeon_operator.ports import Outdated, PoolRef, Refused, Unreachable
 from odeon_operator.settings import OperatorSettings
 from odeon_operator.usecases import meters
+from odeon_operator.usecases.bookings_in_use import BookingsInUse
+from odeon_operator.usecases.event_status import EventStatuses
+from odeon_operator.usecases.projecting import Projecting
+from odeon_operator.usecases.guarding import Guard
 from odeon_operator.usecases.reconcile import Pace, Reconciler
 from odeon_operator.usecases.rounds import Rounds
 from odeon_operator.usecases.statefulsets import Replacing
@@ -41,6 +50,17 @@ _RETRY_S = 1.0
 _WORKERS = 8
 """Pools that are looked at at once; a look waits for the API server most of its time."""
 _log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Booked:
+    """Everything about bookings."""
+
+    told: KvBookings
+    audiences: EdgeAudiences
+    projecting: Projecting
+    statuses: EventStatuses
+    in_use: BookingsInUse
 
 
 class Operator:
@@ -65,8 +85,14 @@ class Operator:
         )
         self._watch = KubeWatch(self._event, namespace=namespace)
         pace = Pace(timedelta(seconds=settings.look_s), timedelta(seconds=settings.status_s))
+        self._booked = self._bookings(client, bus)
         reconciler = Reconciler(
-            self._cluster, self._reports, self.lease, clock=self._clock, pace=pace
+            self._cluster,
+            self._reports,
+            self.lease,
+            clock=self._clock,
+            pace=pace,
+            bookings=self._booked.in_use,
         )
         self._rounds = Rounds(reconciler.reconcile, self._clock)
         self._replacing = Replacing(
@@ -79,8 +105,36 @@ class Operator:
         self._sweeper = Sweeper(
             self._cluster, self._reports, self.lease, others=lambda: self._replacing.members
         )
+        self._guard = Guard(
+            self._cluster,
+            KubeBudgets(client, namespace=namespace),
+            self.lease,
+            every_s=settings.look_s,
+            resync_s=settings.resync_s,
+        )
         self._whole_at: float | None = None
         self._heard_at: float | None = None
+
+    def _bookings(self, client: KubeClient, bus: Bus) -> "_Booked":
+        settings = self._settings
+        events = KubeEvents(
+            client,
+            self._picture,
+            EventObjects(),
+            home=settings.lease_namespace,
+            watched=settings.watch_namespace,
+        )
+        told = KvBookings(bus, lambda: self._booked.projecting.concerns())
+        audiences = EdgeAudiences(bus, self._clock)
+        clock, every_s = self._clock, settings.look_s
+        statuses = EventStatuses(events, self._cluster, self.lease, clock=clock, every_s=every_s)
+        return _Booked(
+            told,
+            audiences,
+            Projecting(events, told, self.lease, clock=clock, every_s=every_s),
+            statuses,
+            BookingsInUse(told, audiences, statuses.note),
+        )
 
     def health(self) -> Health:
         """What the probes tell."""
@@ -112,6 +166,11 @@ class Operator:
         for number in range(_WORKERS):
             tasks.spawn(f"reconcile-{number}", self._rounds.work())
         tasks.spawn("statefulsets", self._replacing.run())
+        tasks.spawn("budgets", self._guard.run())
+        await self._booked.audiences.start()
+        tasks.spawn("bookings", self._booked.told.follow())
+        tasks.spawn("projecting", self._booked.projecting.run())
+        tasks.spawn("event-status", self._booked.statuses.run())
         await self._resync()
 
     async def _resync(self) -> None:
@@ -134,6 +193,7 @@ class Operator:
         self._tell_age()
         for ref in self._cluster.pools():
             self._rounds.concerns(ref)
+        self._booked.statuses.everything()
 
     def _tell_age(self) -> None:
         if self._whole_at is not None:
@@ -145,6 +205,11 @@ class Operator:
             self._picture.drop(kind, raw["metadata"]["uid"])
         else:
             self._picture.put(kind, raw)
+        if kind in (EVENT, TENANT):
+            self._booked.projecting.concerns()
+            self._booked.statuses.concerns()
+        if kind == TENANT:
+            self._booked.statuses.everything()
 
     def _concerns(self, ref: PoolRef) -> None:
         self._rounds.concerns(ref)

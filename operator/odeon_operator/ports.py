@@ -1,13 +1,21 @@
 """What the use cases need from outside: the cluster, what pods report, a lease, a clock."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from odeon_operator.domain.booking_status import EventStatus, EventSubject
 from odeon_operator.domain.bookings import Booking
 from odeon_operator.domain.pods import PodState
 from odeon_operator.domain.policy import Policy, Pool
+from odeon_operator.domain.projecting import (
+    BookingFact,
+    EventRef,
+    EventSpec,
+    Places,
+    StandingEvent,
+)
 from odeon_operator.domain.sight import DrainRecord, PodFacts, Readings
 from odeon_operator.domain.status import PoolStatus
 
@@ -134,6 +142,74 @@ class Cluster(Protocol):
             Refused: the API server does not accept it.
             Unreachable: try again.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """A LiveEvent that stands, in one of its versions."""
+
+    ref: EventRef
+    uid: str
+    revision: str
+
+
+class LiveEvents(Protocol):
+    """LiveEvents of the cluster. Reads are of the present picture and never wait.
+
+    Writes raise Outdated where another version stands by now, Refused, and Unreachable.
+    """
+
+    def places(self) -> Places:
+        """Where bookings are shown, and who may have what where."""
+        ...
+
+    def standing(self) -> Collection[StandingEvent]:
+        """All that stand."""
+        ...
+
+    def seen(self) -> Sequence[SeenEvent]:
+        """Versions of all that stand."""
+        ...
+
+    def subject(self, event: SeenEvent) -> EventSubject | None:
+        """What a status is about; None when it is gone."""
+        ...
+
+    async def make(self, ref: EventRef, spec: EventSpec) -> None:
+        """Make one that is missing; Outdated where somebody else made one meanwhile."""
+        ...
+
+    async def change(self, event: StandingEvent, spec: EventSpec) -> None:
+        """Have exactly this one say something else."""
+        ...
+
+    async def delete(self, event: StandingEvent) -> None:
+        """Delete exactly this one as it was seen."""
+        ...
+
+    async def write_status(self, event: SeenEvent, status: EventStatus) -> EventStatus | None:
+        """Write the status of exactly this one; returns what the API server made of it."""
+        ...
+
+
+class BookingFacts(Protocol):
+    """What is booked in the product."""
+
+    def facts(self) -> Collection[BookingFact]:
+        """All that was told, also what was told before NATS went away."""
+        ...
+
+    def running(self, name: str) -> Mapping[str, int] | None:
+        """Jobs by profile that run for the LiveEvent of this name; None when it is not known."""
+        ...
+
+
+class Audiences(Protocol):
+    """Who watches what."""
+
+    def viewers(self, name: str) -> int | None:
+        """Viewers of the LiveEvent of this name; None when no edge is heard of."""
         ...
 
 

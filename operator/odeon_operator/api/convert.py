@@ -15,6 +15,7 @@ from odeon_operator.domain.behavior import (
     Rate,
     SelectPolicy,
 )
+from odeon_operator.domain.booking_status import Amounts
 from odeon_operator.domain.bookings import Booking, EventsPolicy
 from odeon_operator.domain.demand import Target
 from odeon_operator.domain.fallback import Fallback, FallbackBehavior
@@ -97,8 +98,20 @@ def pool(
     )
 
 
-def booking(name: str, spec: shapes.LiveEventSpec, costs: dict[str, float]) -> Booking:
-    """A booking. `costs`: slots of a job by profile; a profile that is not listed costs one."""
+def booking(
+    name: str,
+    spec: shapes.LiveEventSpec,
+    costs: dict[str, float],
+    peak: Amounts | None = None,
+) -> Booking:
+    """A booking.
+
+    Args:
+        name: of the LiveEvent.
+        spec: of the LiveEvent.
+        costs: slots of a job by profile; a profile that is not listed costs one.
+        peak: the most that it used.
+    """
     slots = sum(
         (Fraction(costs.get(t.profile, 1.0)) * t.count for t in spec.expected.transcodes),
         Fraction(0),
@@ -110,9 +123,24 @@ def booking(name: str, spec: shapes.LiveEventSpec, costs: dict[str, float]) -> B
         start=spec.start,
         end=spec.end,
         expected={Metric.ACTIVE_TRANSCODES: slots, Metric.VIEWERS: Fraction(viewers)},
+        peak=_peak(peak),
         lead=spec.lead,
+        started=spec.started_at,
+        ended=spec.ended_at,
+        followed=spec.followed,
+        cancelled=spec.cancelled,
         registrations=spec.registrations,
+        costs={profile: Fraction(cost) for profile, cost in costs.items()},
     )
+
+
+def _peak(peak: Amounts | None) -> dict[Metric, Fraction] | None:
+    if peak is None:
+        return None
+    return {
+        Metric.ACTIVE_TRANSCODES: Fraction(peak.slots),
+        Metric.VIEWERS: Fraction(peak.viewers),
+    }
 
 
 def _targets(

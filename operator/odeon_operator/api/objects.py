@@ -11,6 +11,7 @@ from odeon_runtime.errors import InvalidArgument
 from pydantic import ValidationError
 
 from odeon_operator.api import convert, shapes
+from odeon_operator.api.events import status_of as status_of_event
 from odeon_operator.api.status import status_body, status_of
 from odeon_operator.domain.bookings import Booking
 from odeon_operator.domain.nodes import Node
@@ -208,7 +209,9 @@ def _booked(
         elsewhere = region is not None and bool(spec.regions) and region not in spec.regions
         labels = raw["metadata"].get("labels") or {}
         if not foreign and not elsewhere and _selects(policy.events.selector, labels):
-            found.append(convert.booking(raw["metadata"]["name"], spec, costs))
+            before = status_of_event(raw.get("status"))
+            peak = before.peak if before is not None else None
+            found.append(convert.booking(raw["metadata"]["name"], spec, costs, peak))
     return tuple(sorted(found, key=lambda b: b.name))
 
 

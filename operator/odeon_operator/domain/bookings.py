@@ -13,7 +13,7 @@ while.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -63,8 +63,10 @@ class Booking:
         actual: what it uses now; None when that is not known (then all that was expected is kept).
         peak: the most that it was seen to use.
         lead: its own; None is the policy's.
-        ended: when it really ended.
+        started, ended: when it really did.
+        followed: somebody tells when it starts, so one that is not told to have started has not.
         cancelled: it will not happen.
+        costs: slots of a job by profile, where it is not one.
         registrations: people who signed up, for predictions.
     """
 
@@ -76,18 +78,26 @@ class Booking:
     actual: Mapping[Metric, Fraction] | None = None
     peak: Mapping[Metric, Fraction] | None = None
     lead: timedelta | None = None
+    started: datetime | None = None
     ended: datetime | None = None
+    followed: bool = False
     cancelled: bool = False
     registrations: int | None = None
+    costs: Mapping[str, Fraction] = field(default_factory=dict)
 
     @property
     def came(self) -> bool | None:
         """Whether anybody was ever seen; None when nothing is known of it."""
-        if self.peak is not None and any(self.peak.values()):
+        if self.started is not None or (self.peak is not None and any(self.peak.values())):
             return True
         if self.actual is None:
-            return None
+            return False if self.followed else None
         return any(self.actual.values())
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is told to have started and not to have ended."""
+        return self.started is not None and self.ended is None and not self.cancelled
 
 
 def kept_share(
@@ -129,17 +139,25 @@ def phase(
     booking: Booking, policy: EventsPolicy, *, lead: timedelta, now: datetime, ready: bool
 ) -> Phase:
     """Where a booking stands. `ready`: the pool has the capacity that is kept for it."""
+    if booking.runs:
+        return Phase.LIVE
     if booking.cancelled or now >= _over(booking, policy):
         return Phase.DONE
     if no_show(booking, policy, now):
         return Phase.NO_SHOW
     if _ended(booking, now):
         return Phase.COOLING
-    if booking.came and (booking.actual is None or any(booking.actual.values())):
+    used = booking.actual is None or any(booking.actual.values())
+    if booking.came and used and not booking.followed:
         return Phase.LIVE
-    if now >= booking.start - lead - policy.ramp:
+    if now >= begins(booking, policy, lead=lead):
         return Phase.READY if ready else Phase.PREWARMING
     return Phase.PENDING
+
+
+def begins(booking: Booking, policy: EventsPolicy, *, lead: timedelta) -> datetime:
+    """When the first of its capacity is wanted."""
+    return booking.start - lead - policy.ramp
 
 
 def _ended(booking: Booking, now: datetime) -> bool:

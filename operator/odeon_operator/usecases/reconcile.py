@@ -13,6 +13,7 @@ from odeon_runtime import telemetry
 from odeon_runtime.logs import logger
 from opentelemetry import trace
 
+from odeon_operator.domain.booking_status import views
 from odeon_operator.domain.conditions import Circumstances, merged, of_decision, of_problem
 from odeon_operator.domain.decision import Decision, Inputs, Memory, explain
 from odeon_operator.domain.learning import Learned, learn, resumed
@@ -44,6 +45,7 @@ from odeon_operator.ports import (
     Unreachable,
 )
 from odeon_operator.usecases import meters
+from odeon_operator.usecases.bookings_in_use import BookingsInUse
 from odeon_operator.usecases.carrying_out import CarryingOut, Outcome, Seen
 
 _log = logger(__name__)
@@ -111,7 +113,9 @@ class Reconciler:
         *,
         clock: Clock,
         pace: Pace | None = None,
+        bookings: BookingsInUse | None = None,
     ) -> None:
+        self._bookings = bookings or BookingsInUse()
         self._cluster = cluster
         self._reports = reports
         self._lease = lease
@@ -152,11 +156,12 @@ class Reconciler:
             now=now,
             pods=pods,
             queue_known=self._reports.current,
-            bookings=facts.bookings,
+            bookings=self._bookings.known(facts.bookings),
             cold_starts=memory.learned.cold_starts,
             room=Room(free=self._cluster.free(facts), backoff=memory.learned.backoff),
         )
         plan = decide(pool, policy, inputs, memory.scaling)
+        self._bookings.note(facts.ref, views(pool, policy, inputs, plan.decision))
         memory.scaling = plan.memory
         decision = plan.decision
         if decision.wanted != decision.previous:

@@ -1,9 +1,14 @@
 """What the operator must be allowed; its README has the same table, and a chart's role is this."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from odeon.bookings.v1 import bookings_pb2
+from odeon_runtime.bookings import Bookings
+from odeon_runtime.bus import Bus
 from odeon_testkit.kube import settings
+from odeon_testkit.kube.api import Object
 from odeon_testkit.operated_site import Site
 
 README = Path(__file__).parents[2] / "README.md"
@@ -13,16 +18,19 @@ CLUSTER_WIDE: Rights = {
     ("", "nodes"): SEE,
     ("", "namespaces"): SEE,
     ("apiextensions.k8s.io", "customresourcedefinitions"): SEE,
+    ("odeon.live", "tenants"): SEE,
 }
 IN_NAMESPACES: Rights = {
     ("", "pods"): (*SEE, "create", "patch", "delete"),
     ("odeon.live", "transcoderpools"): SEE,
     ("odeon.live", "edgepools"): SEE,
     ("odeon.live", "scalingpolicies"): SEE,
-    ("odeon.live", "liveevents"): SEE,
+    ("odeon.live", "liveevents"): (*SEE, "create", "patch", "delete"),
     ("odeon.live", "transcoderpools/status"): ("patch",),
     ("odeon.live", "edgepools/status"): ("patch",),
+    ("odeon.live", "liveevents/status"): ("patch",),
     ("apps", "statefulsets"): ("list",),
+    ("policy", "poddisruptionbudgets"): ("list", "create", "patch"),
     ("coordination.k8s.io", "leases"): ("get", "create", "update"),
 }
 
@@ -54,6 +62,31 @@ def _account(site: Site) -> str:
     return token
 
 
+def _path(site: Site) -> str:
+    return f"/apis/odeon.live/v1alpha1/namespaces/{site.namespace}/liveevents"
+
+
+def _booked(site: Site) -> Object:
+    there = site.api.exists(f"{_path(site)}/acme.gala")
+    return site.api.get(f"{_path(site)}/acme.gala") if there else {}
+
+
+async def _book(site: Site) -> None:
+    """Room tells of a booking; another one, made by hand, has outlived its time."""
+    start, hour = datetime.now(UTC) + timedelta(hours=1), timedelta(hours=1)
+    times = {"start": (start - 9 * hour).isoformat(), "end": (start - 8 * hour).isoformat()}
+    old = {"tenantRef": {"name": "acme"}, "ttlSecondsAfterFinished": 0, **times}
+    meta = {"name": "old", "namespace": site.namespace}
+    kind = {"apiVersion": "odeon.live/v1alpha1", "kind": "LiveEvent"}
+    site.api.create({**kind, "metadata": meta, "spec": old})
+    gala = bookings_pb2.Booking(tenant_id="acme", event_id="gala")
+    gala.schedule_time.FromDatetime(start)
+    gala.schedule_end_time.FromDatetime(start + hour)
+    async with Bus(site.nats.url, name="room") as bus:
+        await bus.connected.wait()
+        await Bookings(bus).put(gala, after=0)
+
+
 async def test_the_rights_that_are_told_are_enough(site: Site) -> None:
     config = site.directory / "operator.kubeconfig"
     token = _account(site)
@@ -70,6 +103,11 @@ async def test_the_rights_that_are_told_are_enough(site: Site) -> None:
     await site.serving(3)
 
     await site.until(lambda: site.condition("Ready").get("status") == "True")
+    await _book(site)
+    await site.until(lambda: _booked(site).get("status", {}).get("phase") == "Pending")
+    site.api.patch(_booked(site), {"spec": {"registrations": 8}})
+    await site.until(lambda: _booked(site)["spec"]["registrations"] == 0)
+    await site.until(lambda: not site.api.exists(f"{_path(site)}/old"))
     assert "forbidden" not in operator.log.read_text()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from odeon_operator.adapters.kube.client import KubeClient
-from odeon_operator.adapters.kube.picture import NODE, POD, POOLS, Objects, Picture
+from odeon_operator.adapters.kube.picture import NODE, POD, POOLS, TENANT, Objects, Picture
 from odeon_operator.domain.pods import PodState
 from odeon_operator.domain.sight import PodFacts
 from odeon_operator.domain.status import PoolStatus
@@ -17,6 +17,7 @@ PLURALS = {
     "EdgePool": "edgepools",
     "ScalingPolicy": "scalingpolicies",
     "LiveEvent": "liveevents",
+    "Tenant": "tenants",
 }
 _LIVE = (PodState.ALLOCATED, PodState.DRAINING)
 # Both are honoured by autoscalers of nodes; a pod that holds nothing may be moved.
@@ -154,6 +155,8 @@ class KubeCluster:
     def _list(self, kind: str) -> str:
         if kind == NODE:
             return "/api/v1/nodes"
+        if kind == TENANT:
+            return f"{GROUP}/{PLURALS[kind]}"
         inside = f"/namespaces/{self._namespace}" if self._namespace else ""
         return f"/api/v1{inside}/pods" if kind == POD else f"{GROUP}{inside}/{PLURALS[kind]}"
 

@@ -7,16 +7,17 @@ seen to be deleted never comes back.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from odeon_operator.adapters.kube.client import Object
 from odeon_operator.domain.nodes import Node, free_pods
+from odeon_operator.domain.projecting import Places
 from odeon_operator.domain.sight import PodFacts
 from odeon_operator.domain.status import PoolStatus
 from odeon_operator.ports import PoolFacts, PoolRef
 
-POD, NODE, POLICY, EVENT = "Pod", "Node", "ScalingPolicy", "LiveEvent"
+POD, NODE, POLICY, EVENT, TENANT = "Pod", "Node", "ScalingPolicy", "LiveEvent", "Tenant"
 POOLS = ("TranscoderPool", "EdgePool")
 _CHANGES_THAT_CONCERN_ALL = (POLICY, EVENT)
 
@@ -75,7 +76,7 @@ class Picture:
     def __init__(self, objects: Objects, concerns: Callable[[PoolRef], None]) -> None:
         self._objects = objects
         self._concerns = concerns
-        self._shelves = {kind: _Shelf() for kind in (POD, NODE, POLICY, EVENT, *POOLS)}
+        self._shelves = {kind: _Shelf() for kind in (POD, NODE, POLICY, EVENT, TENANT, *POOLS)}
         self._by_owner: dict[str, dict[str, PodFacts]] = {}
         self._pools: dict[PoolRef, Object] = {}
         self._read: dict[PoolRef, PoolFacts] = {}
@@ -126,10 +127,34 @@ class Picture:
         if raw is None:
             return None
         if ref not in self._read:
-            self._read[ref] = self._objects.pool(
-                raw, self._named(POLICY, ref.namespace), self._in(EVENT, ref.namespace)
-            )
+            self._read[ref] = self._joined(ref, raw)
         return self._read[ref]
+
+    def _joined(self, ref: PoolRef, raw: Object) -> PoolFacts:
+        here, places = ref.namespace, Places(ref.namespace, self.tenants())
+        events = [e for e in self._in(EVENT, here) if places.admits(_tenant(e), here)]
+        facts = self._objects.pool(raw, self._named(POLICY, here), events)
+        tenant = _tenant(raw)
+        if tenant and not places.admits(tenant, here):
+            problem = f"spec.tenantRef: namespace {here} is not one of tenant {tenant}"
+            return replace(facts, pool=None, policy=None, problem=problem)
+        return facts
+
+    def events(self) -> Sequence[Object]:
+        """All LiveEvents as the API server has them."""
+        return [raw for _, raw in self._shelves[EVENT].kept.values()]
+
+    def event(self, uid: str) -> Object | None:
+        """One of them."""
+        kept = self._shelves[EVENT].kept.get(uid)
+        return kept[1] if kept is not None else None
+
+    def tenants(self) -> Mapping[str, Sequence[str]]:
+        """Namespaces by tenant."""
+        kept = [raw for _, raw in self._shelves[TENANT].kept.values()]
+        return {
+            raw["metadata"]["name"]: (raw.get("spec") or {}).get("namespaces") or () for raw in kept
+        }
 
     def raw_pool(self, ref: PoolRef) -> Object | None:
         """One pool as the API server has it."""
@@ -184,6 +209,8 @@ class Picture:
             self._tell(ref)
         elif kind in _CHANGES_THAT_CONCERN_ALL:
             self._all_in(kept["metadata"]["namespace"])
+        elif kind == TENANT:
+            self._everywhere()
 
     def _vanished(self, kind: str, uid: str, kept: Any) -> None:
         if kind == POD:
@@ -202,6 +229,13 @@ class Picture:
             self._tell(ref)
         elif kind in _CHANGES_THAT_CONCERN_ALL:
             self._all_in(kept["metadata"]["namespace"])
+        elif kind == TENANT:
+            self._everywhere()
+
+    def _everywhere(self) -> None:
+        for ref in self._pools:
+            self._read.pop(ref, None)
+            self._tell(ref)
 
     def _all_in(self, namespace: str) -> None:
         for ref in self._pools:
@@ -223,6 +257,10 @@ class Picture:
 
 def _ref(kind: str, raw: Object) -> PoolRef:
     return PoolRef(kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def _tenant(raw: Object) -> str:
+    return str(((raw.get("spec") or {}).get("tenantRef") or {}).get("name") or "")
 
 
 def _without_bulk(kind: str, raw: Object) -> Object:

@@ -77,8 +77,16 @@ class LiveEventSpec(Shape):
     lead: LeadTime = Field(default=None, json_schema_extra={"default": "Auto"})
     """How long before the start its capacity is wanted. Auto: what the policy says."""
     ttl_seconds_after_finished: Natural | None = None
-    """When the object is deleted, counted from the end of the event; never unless given. Not acted
-    on yet."""
+    """When the object is deleted, counted from endedAt, or from the planned end of an event that
+    did not start; never unless given."""
+    followed: bool = False
+    """Whether somebody keeps startedAt and endedAt: an event that has none by then did not come."""
+    started_at: Moment | None = None
+    """When it really started. It is live until endedAt, also beyond the planned end."""
+    ended_at: Moment | None = None
+    """When it really ended; its capacity is given back a hold later."""
+    cancelled: bool = False
+    """It will not happen: nothing is kept for it."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "LiveEventSpec":

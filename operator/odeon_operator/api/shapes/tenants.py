@@ -11,7 +11,8 @@ class TenantSpec(Shape):
     """`Tenant.spec`."""
 
     namespaces: list[Name] = listed(most=256, extra={"x-kubernetes-list-type": "set"})
-    """Namespaces whose pools and events may name this tenant. Not acted on yet."""
+    """Namespaces whose pools and events may name this tenant, and no other tenant; any that no
+    tenant has unless given. What is booked in the product is shown in the first."""
     weight: Annotated[int, Field(ge=1, le=1000)] = 1
     """Its share relative to other tenants when capacity is short. What is live is never taken. Not
     acted on yet."""
