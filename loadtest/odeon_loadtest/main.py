@@ -82,3 +82,9 @@ def overload(quick: Quick = False, as_json: Json = False) -> None:
 def impairment(quick: Quick = False, as_json: Json = False) -> None:
     """What a WebRTC viewer sees when its path falls to 600 kb/s, and after."""
     _run("impairment", quick=quick, as_json=as_json)
+
+
+@app.command()
+def scaling(quick: Quick = False, as_json: Json = False) -> None:
+    """How soon, how much and to whom: the operator on a real API server, with 2,000 pods."""
+    _run("scaling", quick=quick, as_json=as_json)
