@@ -6,7 +6,8 @@ export ODEON_EDGE_PROGRAM="${ODEON_EDGE_PROGRAM:-$PWD/.venv/bin/odeon-edge}"
 # Root may raise itself to real-time priority, and a browser that does so starves two cores for good.
 unraised=()
 [ "$(id -u)" != 0 ] || unraised=(setpriv --bounding-set -sys_nice --inh-caps -sys_nice)
-pytest=("${unraised[@]}" .venv/bin/pytest)
+# The slowest are named, since the whole has to stay quick enough to be run before every change.
+pytest=("${unraised[@]}" .venv/bin/pytest --durations=20 --durations-min=5)
 
 [ $# -eq 0 ] || exec "${pytest[@]}" "$@"
 
