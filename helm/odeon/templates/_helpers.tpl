@@ -143,3 +143,11 @@ checksum/config: {{ include "odeon.sharedEnv" .root | sha256sum | trunc 16 }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
+
+{{/*
+A pool of values by its name; what it does not say is taken from `default`: (list $ "edgePools" "asia").
+*/}}
+{{- define "odeon.pool" -}}
+{{- $pools := index (index . 0).Values (index . 1) -}}
+{{- mergeOverwrite (deepCopy (index $pools "default")) (deepCopy (index $pools (index . 2))) | toYaml -}}
+{{- end -}}
