@@ -96,6 +96,16 @@ def by_hand(site: Site, name: str, start: datetime, **spec: object) -> Object:
     )
 
 
+async def _quiet(site: Site) -> None:
+    """Wait until nothing is written any more, and for several looks and a resync after that."""
+    before = -1
+    while before != len(site.writes()):
+        before = len(site.writes())
+        await site.renewals(5)
+    await site.renewals(12)
+    assert len(site.writes()) == before
+
+
 async def test_what_is_booked_in_the_product_is_there_before_it_begins_and_goes_when_cancelled(
     site: Site, nats: NatsServer
 ) -> None:
@@ -153,8 +163,13 @@ async def test_what_stands_is_what_is_booked_and_nothing_that_somebody_else_made
             )
             await bookings.put(booking, after=0)
     by_hand(site, "old", start - 3 * HOUR, ttlSecondsAfterFinished=60)
+    site.make_pool()
     site.operator().start()
     await site.until(lambda: set(live_events(site)) == {"acme.gala", "acme.theirs"})
+    await site.until(lambda: phases(site) == ["Pending"] * 2)
+    await site.serving(1)
+    await site.until(lambda: site.condition("Ready").get("status") == "True")
+    await _quiet(site)
 
     first = live_events(site)["acme.gala"]
     site.api.delete(first)

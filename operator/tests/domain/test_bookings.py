@@ -76,6 +76,30 @@ def test_an_event_that_came_and_paused_is_no_no_show() -> None:
     assert kept(using(0, peak=2), START + 40 * M) == 8
 
 
+def test_a_followed_event_that_is_not_told_to_have_started_did_not_come() -> None:
+    followed = replace(EVENT, followed=True)
+
+    assert kept(followed, START + 29 * M) == 8
+    assert kept(followed, START + 30 * M) == 0
+    assert kept(replace(followed, started=START + 5 * M), START + 40 * M) == 8
+    # Somebody waits at the door.
+    assert kept(replace(followed, actual={SLOTS: Fraction(1)}), START + 40 * M) == 7
+
+
+def test_a_followed_event_is_live_from_its_start_to_its_end_whatever_was_planned() -> None:
+    def phase(booking: Booking, now: datetime) -> Phase:
+        return bookings.phase(booking, POLICY, lead=LEAD, now=now, ready=True)
+
+    waited_for = replace(using(2), followed=True)
+    runs = replace(waited_for, started=START)
+
+    assert phase(waited_for, START - M) is Phase.READY
+    assert phase(runs, START + M) is Phase.LIVE
+    assert phase(runs, END + 60 * M) is Phase.LIVE
+    assert phase(replace(runs, ended=END + 60 * M), END + 61 * M) is Phase.COOLING
+    assert phase(replace(runs, ended=END + 60 * M), END + 65 * M) is Phase.DONE
+
+
 def test_a_cancelled_event_keeps_nothing() -> None:
     assert kept(replace(EVENT, cancelled=True), START) == 0
 
