@@ -354,7 +354,6 @@ BAD = [
     ("a password in a value", "nats.url=nats://me:secret@nats:4222", "/nats/url"),
     ("no database", "postgresql.enabled=false", "/postgresql"),
     ("port", "edgePools.default.service.port=70000", "/edgePools/default/service/port"),
-    ("unknown addresses", "signaling.media.mode=LoadBalancer", "/signaling/media"),
     ("a name", "signaling.media.addresses={live.example.org:1}", "/signaling/media/addresses/0"),
     ("size", "recorder.persistence.size=many", "/recorder/persistence/size"),
     ("storage", "recorder.archive.url=ftp://files", "/recorder/archive/url"),

@@ -16,6 +16,7 @@ from odeon_runtime.tasks import EternalTasks
 from odeon_runtime.tokens import Verifier
 from odeon_runtime.trust import TrustStore, follow_bus, follow_stream
 
+from odeon_signaling.advertised import addresses
 from odeon_signaling.api import SignalingServicer
 from odeon_signaling.media import MediaNode
 from odeon_signaling.node import Facts, Node
@@ -36,7 +37,8 @@ async def signaling(settings: SignalingSettings) -> AsyncIterator[Mapping[str, s
         bus = await stack.enter_async_context(Bus(settings.nats_url, name=f"{SERVICE}-{name}"))
         peers = Peers(SERVICE, settings)
         stack.push_async_callback(peers.close)
-        media = await stack.enter_async_context(MediaNode(settings))
+        advertise = await addresses(settings)
+        media = await stack.enter_async_context(MediaNode(settings, advertise))
         node = Node(name, media, Verifier(trust), trust, Facts(bus, name))
         reports = node.reports = ParticipantReports(peers, name, node.verdict)
         server = _server(settings, node, media, trust)

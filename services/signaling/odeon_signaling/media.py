@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Self
@@ -56,17 +56,17 @@ class MediaNode:
     loop. Events come in batches, in order; a slow loop makes them wait in the core's own queue.
     """
 
-    def __init__(self, settings: SignalingSettings) -> None:
+    def __init__(self, settings: SignalingSettings, advertise: Sequence[str]) -> None:
         with refusals():
             self.sfu = SfuNode(
                 settings.media_host,
                 settings.media_port,
-                list(settings.advertised),
+                list(advertise),
                 max_sessions=settings.max_sessions,
                 connect_timeout_ms=int(settings.connect_s * 1000),
             )
         self._host = settings.media_host
-        self._advertise = settings.advertised
+        self._advertise = tuple(advertise)
         self._batches: asyncio.Queue[list[NodeEvent]] = asyncio.Queue(_BATCHES_WAITING)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None

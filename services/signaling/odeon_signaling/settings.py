@@ -1,5 +1,6 @@
 """Settings of a signaling node, from ODEON_SIGNALING_* variables."""
 
+from pathlib import Path
 from typing import Annotated
 
 from odeon_runtime.settings import ServiceSettings
@@ -24,6 +25,9 @@ class SignalingSettings(ServiceSettings):
     advertise_nodes: dict[str, str] = Field(default_factory=dict)
     """The same by node, for nodes that share one pod template, as JSON:
     {"sfu-0": "203.0.113.10:30780,10.1.2.3", …}. Says it for the nodes that it names."""
+    advertise_file: Path | None = None
+    """File whose text comes before `advertise`, e.g. an annotation of the pod that the operator
+    writes once a load balancer has an address. The node does not start before there is one."""
     advertise_grpc: str = ""
     """host:port at which gateway and transcoders reach this node; the bound one when empty."""
     max_sessions: int = Field(default=2000, ge=1)
@@ -39,14 +43,15 @@ class SignalingSettings(ServiceSettings):
     @field_validator("advertise", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return _parts(value) if isinstance(value, str) else value
+        return parts(value) if isinstance(value, str) else value
 
     @property
     def advertised(self) -> tuple[str, ...]:
         """What this node puts into ICE candidates."""
         named = self.advertise_nodes.get(self.node)
-        return self.advertise if named is None else _parts(named)
+        return self.advertise if named is None else parts(named)
 
 
-def _parts(text: str) -> tuple[str, ...]:
+def parts(text: str) -> tuple[str, ...]:
+    """What commas separate."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
