@@ -42,7 +42,8 @@ _SEED = 20261123
 _BURST = 100
 _LONG_S = 100_000.0
 _SHORT_S = 1.0
-_LEASE = {"DURATION_S": "2", "DEADLINE_S": "1.5", "RETRY_S": "0.3"}
+_SHORT_LEASE = {"DURATION_S": "4", "DEADLINE_S": "3", "RETRY_S": "0.5"}
+"""Under which a successor acts soon; also under load of two cores it is renewed in time."""
 _EAGER = {"behavior": {"scaleIn": {"stabilizationWindowSeconds": 0, "tolerance": 0}}}
 
 
@@ -115,6 +116,7 @@ async def measure_as(size: Size, report: Report) -> None:
                 await _decisions(report, site, pods, sim, size)
                 await _bursts(report, site, pods, size)
                 await _at_rest(report, site, pods, size)
+            await _short_lease(site, Path(folder))
             async with _pods(site, session_s=_SHORT_S) as (pods, sim):
                 await _races(report, site, pods, sim, size)
     report.notes.append(
@@ -128,10 +130,8 @@ async def _site(folder: Path) -> AsyncIterator[Site]:
         nats = stack.enter_context(nats_server())
         plane = stack.enter_context(control_plane())
         api = stack.enter_context(plane.api())
-        lease = {f"ODEON_OPERATOR_LEASE_{key}": value for key, value in _LEASE.items()}
-        identity = {"ODEON_OPERATOR_IDENTITY": "operator"}
-        operator = OperatorProcess(plane, nats.url, folder, **lease, **identity)
-        stack.callback(operator.kill)
+        operator = OperatorProcess(plane, nats.url, folder, ODEON_OPERATOR_IDENTITY="operator")
+        stack.callback(lambda: site.operator.kill())
         site = Site(plane, api, nats.url, operator, AuditLog(plane.audit_log))
         bus = await stack.enter_async_context(Bus(nats.url, name="loadtest"))
         await bus.connected.wait()
@@ -139,6 +139,15 @@ async def _site(folder: Path) -> AsyncIterator[Site]:
         tasks.spawn("reports", _listen(site, Reports(bus)))
         await asyncio.to_thread(operator.start)
         yield site
+
+
+async def _short_lease(site: Site, folder: Path) -> None:
+    """Another operator takes over, whose successors need not wait for long."""
+    await asyncio.to_thread(site.operator.stop)
+    lease = {f"ODEON_OPERATOR_LEASE_{key}": value for key, value in _SHORT_LEASE.items()}
+    identity = {"ODEON_OPERATOR_IDENTITY": "successor"}
+    site.operator = OperatorProcess(site.plane, site.nats_url, folder, **lease, **identity)
+    await asyncio.to_thread(site.operator.start)
 
 
 @asynccontextmanager
@@ -220,6 +229,8 @@ async def _at_rest(report: Report, site: Site, pods: Kubelets, size: Size) -> No
     await _quiet(site, size.quiet_s)
     cpu = cpu_seconds(site.operator.pid)
     await asyncio.sleep(size.rest_s)
+    if site.operator.code is not None:
+        raise RuntimeError(f"the operator ended: {site.operator.log.read_text()[-2000:]}")
     writes = site.audit.news()
     report.add("writes_at_rest", len(writes), "count", Bar("==", 0))
     used = (cpu_seconds(site.operator.pid) - cpu) / size.rest_s
