@@ -22,6 +22,8 @@ from odeon_runtime.tasks import EternalTasks
 
 from odeon_operator.adapters.bookings import EdgeAudiences, KvBookings
 from odeon_operator.adapters.clock import SystemClock
+from odeon_operator.adapters.kube.addresses import KubeAddresses
+from odeon_operator.adapters.kube.budgets import KubeBudgets
 from odeon_operator.adapters.kube.client import KubeClient
 from odeon_operator.adapters.kube.cluster import KubeCluster
 from odeon_operator.adapters.kube.events import KubeEvents
@@ -38,7 +40,9 @@ from odeon_operator.settings import OperatorSettings
 from odeon_operator.usecases import meters
 from odeon_operator.usecases.bookings_in_use import BookingsInUse
 from odeon_operator.usecases.event_status import EventStatuses
+from odeon_operator.usecases.guarding import Guard
 from odeon_operator.usecases.projecting import Projecting
+from odeon_operator.usecases.publishing import Publishing
 from odeon_operator.usecases.reconcile import Pace, Reconciler
 from odeon_operator.usecases.rounds import Rounds
 from odeon_operator.usecases.statefulsets import Replacing
@@ -100,8 +104,18 @@ class Operator:
             clock=self._clock,
             every_s=settings.look_s,
         )
+        self._publishing = Publishing(
+            KubeAddresses(client, namespace=namespace), self.lease, every_s=settings.look_s
+        )
         self._sweeper = Sweeper(
             self._cluster, self._reports, self.lease, others=lambda: self._replacing.members
+        )
+        self._guard = Guard(
+            self._cluster,
+            KubeBudgets(client, namespace=namespace),
+            self.lease,
+            every_s=settings.look_s,
+            resync_s=settings.resync_s,
         )
         self._whole_at: float | None = None
         self._heard_at: float | None = None
@@ -157,6 +171,8 @@ class Operator:
         for number in range(_WORKERS):
             tasks.spawn(f"reconcile-{number}", self._rounds.work())
         tasks.spawn("statefulsets", self._replacing.run())
+        tasks.spawn("addresses", self._publishing.run())
+        tasks.spawn("budgets", self._guard.run())
         await self._booked.audiences.start()
         tasks.spawn("bookings", self._booked.told.follow())
         tasks.spawn("projecting", self._booked.projecting.run())

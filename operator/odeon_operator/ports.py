@@ -237,6 +237,15 @@ class Reports(Protocol):
         """
         ...
 
+    async def ask_hand_over(self, uid: str, record: DrainRecord) -> DrainRecord:
+        """Add to a drain record that the pod gives its work to others.
+
+        Raises:
+            Outdated: another one stands by now, or none.
+            Unreachable: it is not known to be stored.
+        """
+        ...
+
     async def stands(self, uid: str, record: DrainRecord) -> bool:
         """Ask NATS itself whether this very record stands, whatever is known here.
 

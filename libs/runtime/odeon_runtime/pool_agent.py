@@ -105,8 +105,12 @@ class Intake(Protocol):
     def closed(self) -> bool:
         """No new work, as far as is known."""
 
+    @property
+    def hands_over(self) -> bool:
+        """Running work is to be given to others, too."""
+
     def when_changed(self, call: Callable[[], None]) -> None:
-        """Call whenever `closed` may have changed."""
+        """Call whenever `closed` or `hands_over` may have changed."""
 
     def load_changed(self) -> None:
         """The service's load is another one."""
@@ -124,6 +128,7 @@ class OpenIntake:
     """The intake of a process that belongs to no pool. Implements `Intake`."""
 
     closed = False
+    hands_over = False
 
     def when_changed(self, call: Callable[[], None]) -> None:
         """Nothing ever changes."""
@@ -201,8 +206,13 @@ class PoolAgent:
         """
         return self._record is not None
 
+    @property
+    def hands_over(self) -> bool:
+        """Running work is to be given to others, too."""
+        return self._record is not None and self._record.hand_over
+
     def when_changed(self, call: Callable[[], None]) -> None:
-        """Call whenever `closed` or `asked` may have changed."""
+        """Call whenever `closed`, `asked` or `hands_over` may have changed."""
         self._listeners.append(call)
 
     def load_changed(self) -> None:
@@ -268,7 +278,7 @@ class PoolAgent:
     async def _listen(self) -> None:
         async with aclosing(self._drains.watch(self.member.pod_uid)) as telling:
             async for told in telling:
-                was = self.closed, self.asked
+                was = self._stand
                 match told:
                     case Mark.UNKNOWN:
                         self._known = False
@@ -287,13 +297,17 @@ class PoolAgent:
             _log_drain(record)
         self._record = record
 
-    def _tell_change(self, was: tuple[bool, bool]) -> None:
+    @property
+    def _stand(self) -> tuple[bool, bool, bool]:
+        return self.closed, self.asked, self.hands_over
+
+    def _tell_change(self, was: tuple[bool, bool, bool]) -> None:
         DRAIN_KNOWN.set(self._known)
         DRAINING.set(self._record is not None)
         if self.closed and self._pull is not None:
             self._pull.reschedule(0)
             self._pull = None
-        if (self.closed, self.asked) != was:
+        if self._stand != was:
             for call in self._listeners:
                 call()
         self._changed.set()
@@ -334,7 +348,7 @@ class PoolAgent:
             _log.info(said, sessions=load.sessions)
 
     def _says(self, *, open_: bool) -> None:
-        was = self.closed, self.asked
+        was = self._stand
         self._says_open = open_
         if self.closed != was[0]:
             self._tell_change(was)
@@ -380,4 +394,10 @@ def _log_drain(record: pools_pb2.DrainRecord | None) -> None:
         _log.info("pool_undrained")
         return
     asked = record.ask_time.ToJsonString() if record.HasField("ask_time") else "at no known time"
-    _log.info("pool_draining", asked=asked, reason=record.reason, asked_by=record.asked_by)
+    _log.info(
+        "pool_draining",
+        asked=asked,
+        reason=record.reason,
+        asked_by=record.asked_by,
+        hand_over=record.hand_over,
+    )

@@ -301,6 +301,14 @@ class FleetReports:
         self._records[uid] = self._kv.records[uid]
         return self._records[uid]
 
+    async def ask_hand_over(self, uid: str, record: DrainRecord) -> DrainRecord:
+        """See `ports.Reports`."""
+        if not await self.stands(uid, record):
+            raise Outdated(uid)
+        self._kv.records[uid] = self._records[uid] = replace(record, hand_over=True)
+        self._kv.toll()
+        return self._records[uid]
+
     async def stands(self, uid: str, record: DrainRecord) -> bool:
         """See `ports.Reports`."""
         self._kv.answer()

@@ -135,10 +135,12 @@ class SimKubelet:
         self.killed: list[str] = []
         self.seen: dict[str, str] = {}
         self.paused = False
+        self.node = NODE
+        """Where the next pods go."""
 
     async def run(self) -> None:
         """Look after all pods, for ever."""
-        await asyncio.to_thread(_make_node, self._api)
+        await asyncio.to_thread(make_node, self._api, NODE)
         try:
             while True:
                 if not self.paused:
@@ -163,7 +165,7 @@ class SimKubelet:
                     await self._gone(pod)
                 await asyncio.to_thread(self._remove, meta["name"])
             elif meta["uid"] not in self.running:
-                await asyncio.to_thread(_bind, self._api, raw)
+                await asyncio.to_thread(_bind, self._api, raw, self.node)
                 self._begin(raw)
 
     def pods(self) -> list[Object]:
@@ -177,7 +179,18 @@ class SimKubelet:
         agent = PoolAgent.on(self._bus, member, lambda: self._load(meta["uid"]))
         pod = SimPod(meta["name"], meta["uid"], agent)
         self.running[pod.uid] = pod
+        agent.when_changed(lambda: self._hand_over(pod))
         pod.task = asyncio.create_task(agent.run(), name=f"agent-{pod.name}")
+
+    def _hand_over(self, pod: SimPod) -> None:
+        """Its work goes on in other pods, as with transcoders that room offers released jobs."""
+        if not pod.agent.hands_over:
+            return
+        for other in self.running.values():
+            while pod.sessions and not other.agent.closed and other.sessions < self._slots:
+                pod.sessions, other.sessions = pod.sessions - 1, other.sessions + 1
+                other.agent.load_changed()
+        pod.agent.load_changed()
 
     def _load(self, uid: str) -> Load:
         pod = self.running.get(uid)
@@ -234,17 +247,20 @@ def policy_manifest(name: str, namespace: str, **spec: object) -> Object:
     }
 
 
-def _make_node(api: KubeApi) -> None:
-    if not api.exists(f"/api/v1/nodes/{NODE}"):
+def make_node(api: KubeApi, name: str) -> Object:
+    """A node that is only an object."""
+    if not api.exists(f"/api/v1/nodes/{name}"):
         with suppress(Refused):
-            api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+            api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    found = api.get(f"/api/v1/nodes/{name}")
+    return {"apiVersion": "v1", "kind": "Node", **found}
 
 
-def _bind(api: KubeApi, raw: Mapping[str, Any]) -> None:
+def _bind(api: KubeApi, raw: Mapping[str, Any], node: str) -> None:
     meta, spec = raw["metadata"], raw["spec"]
     path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
     if not spec.get("nodeName"):
-        target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]}}
         api.request("POST", f"{path}/binding", body={**body, "target": target})
     ready = {"type": "Ready", "status": "True"}

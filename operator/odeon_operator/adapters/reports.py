@@ -89,16 +89,33 @@ class KvReports:
         """See `ports.Reports`."""
         standing = await self._of(uid)
         if standing is None:
-            when = Timestamp()
-            when.FromDatetime(asked)
-            body = pools_pb2.DrainRecord(ask_time=when, reason=reason, asked_by=self._identity)
-            try:
-                await self._drains.ask(uid, body)
-            except BucketUnknown as error:
-                raise Unreachable(str(error)) from error
             standing = DrainRecord(asked, reason)
+            await self._put(uid, standing)
         self._records[uid] = standing
         return standing
+
+    async def ask_hand_over(self, uid: str, record: DrainRecord) -> DrainRecord:
+        """See `ports.Reports`."""
+        if not await self.stands(uid, record):
+            raise Outdated(f"another drain of {uid} stands")
+        more = replace(record, hand_over=True)
+        await self._put(uid, more)
+        self._records[uid] = more
+        return more
+
+    async def _put(self, uid: str, record: DrainRecord) -> None:
+        when = Timestamp()
+        when.FromDatetime(record.asked)
+        body = pools_pb2.DrainRecord(
+            ask_time=when,
+            reason=record.reason,
+            asked_by=self._identity,
+            hand_over=record.hand_over,
+        )
+        try:
+            await self._drains.ask(uid, body)
+        except BucketUnknown as error:
+            raise Unreachable(str(error)) from error
 
     async def stands(self, uid: str, record: DrainRecord) -> bool:
         """See `ports.Reports`."""
@@ -199,4 +216,4 @@ def _record(told: pools.Drain) -> DrainRecord | None:
     if told.record is None:
         return None
     when = told.record.ask_time.ToDatetime(UTC) if told.record.HasField("ask_time") else _NEVER
-    return DrainRecord(when, told.record.reason)
+    return DrainRecord(when, told.record.reason, told.record.hand_over)

@@ -14,7 +14,7 @@ from odeon_operator.api import convert, shapes
 from odeon_operator.api.events import status_of as status_of_event
 from odeon_operator.api.status import status_body, status_of
 from odeon_operator.domain.bookings import Booking
-from odeon_operator.domain.nodes import Node
+from odeon_operator.domain.nodes import Node, Taint, Toleration
 from odeon_operator.domain.pods import PodState
 from odeon_operator.domain.policy import Policy
 from odeon_operator.domain.sight import PodFacts
@@ -103,6 +103,7 @@ class KubeObjects:
             finished=finished,
             failed=finished and status.get("phase") == "Failed",
             leaving="deletionTimestamp" in meta,
+            tolerations=tuple(_toleration(one) for one in spec.get("tolerations") or []),
         )
 
     def gpus(self, raw: Object) -> tuple[str, int]:
@@ -125,8 +126,13 @@ class KubeObjects:
             for c in status.get("conditions") or []
         )
         sick = any(taint.get("key") in _SICK_NODE for taint in spec.get("taints") or [])
-        usable = ready and not sick and not spec.get("unschedulable")
-        return Node(raw["metadata"]["name"], gpus, usable)
+        cordoned = bool(spec.get("unschedulable"))
+        taints = tuple(
+            Taint(t.get("key", ""), t.get("effect", ""), t.get("value") or "")
+            for t in spec.get("taints") or []
+        )
+        usable = ready and not sick and not cordoned
+        return Node(raw["metadata"]["name"], gpus, usable, cordoned, taints)
 
     def pod_body(self, raw: Object, facts: PoolFacts, index: int) -> Object:
         """The pod of this place, with the labels, owner and environment that the operator owns."""
@@ -260,6 +266,12 @@ def _with_gpus(containers: Sequence[Object], resource: str, count: int) -> list[
     resources = first.get("resources") or {}
     limits = {**(resources.get("limits") or {}), resource: str(count)}
     return [{**first, "resources": {**resources, "limits": limits}}, *others]
+
+
+def _toleration(raw: Mapping[str, Any]) -> Toleration:
+    anything = raw.get("operator") == "Exists"
+    value = None if anything else raw.get("value") or ""
+    return Toleration(raw.get("key") or "", raw.get("effect") or "", value)
 
 
 def _broken(status: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """From a wanted number to what is done now: which pods start, come back, drain and are deleted.
 
 One of three turns is taken: pods are missing, pods of an older template are to be replaced, or
-there are too many. What is proven empty is deleted in each.
+there are too many. What is proven empty is deleted in each, and pods leave nodes that go away.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from fractions import Fraction
 from math import ceil
 
 from odeon_operator.domain import behavior as pace
+from odeon_operator.domain import moving, selection
 from odeon_operator.domain import rollout as update
-from odeon_operator.domain import selection
 from odeon_operator.domain.amounts import rounded_up
 from odeon_operator.domain.decision import Inputs
 from odeon_operator.domain.demand import Certainty, Load
@@ -66,12 +66,13 @@ class Acts:
 
 def act(turn: Turn) -> Acts:
     """Say what is to be done now."""
-    return replace(_act(turn), rollout=turn.rollout)
+    return replace(_moved(turn, _act(turn)), rollout=turn.rollout)
 
 
 def _act(turn: Turn) -> Acts:
     policy, inputs = turn.policy, turn.inputs
-    serving = sum(1 for p in inputs.pods if p.standing and p.healthy)
+    # A pod that has to leave its node is replaced before it goes.
+    serving = sum(1 for p in inputs.pods if p.standing and p.healthy and p.notice is None)
     wanted = min(turn.wanted, turn.current) if policy.pause_out else turn.wanted
     missing = wanted - serving
     if missing > 0:
@@ -87,7 +88,7 @@ def _outward(turn: Turn, missing: int) -> Acts:
     # While the new template is distrusted, an old pod that drains is better than none.
     version = None if turn.rollout.halted else turn.pool.version
     back = selection.to_undrain(pods, missing, version=version)
-    standing = sum(1 for p in pods if p.standing)
+    standing = sum(1 for p in pods if p.standing and p.notice is None)
     beside = wanted + max(1, ceil(wanted * REPLACEMENTS)) - standing
     still = missing - len(back)
     start = _startable(turn, min(still, max(0, beside - len(back))))
@@ -125,9 +126,34 @@ def _onward(turn: Turn) -> Acts:
     return Acts(actions)
 
 
+def _moved(turn: Turn, acts: Acts) -> Acts:
+    """The same, and what has to be done because of nodes. That is no scale-in and is not paused."""
+    pods, certainty = turn.inputs.pods, turn.load.certainty
+    if certainty is Certainty.UNKNOWN or not any(p.notice is not None for p in pods):
+        return acts
+    more = moving.leaving(
+        pods,
+        turn.wanted,
+        known=certainty is Certainty.KNOWN,
+        now=turn.inputs.now,
+        stale_after=turn.policy.stale_after,
+    )
+    over = () if turn.pool.hands_over else moving.handed_over(pods, turn.pool.targets[0].per_pod)
+    gone = selection.to_delete(
+        [p for p in pods if p.notice is not None],
+        kept=(),
+        now=turn.inputs.now,
+        stale_after=turn.policy.stale_after,
+    )
+    did = acts.actions
+    drain, delete = dict.fromkeys((*did.drain, *more)), dict.fromkeys((*did.delete, *gone))
+    actions = replace(did, drain=tuple(drain), hand_over=over, delete=tuple(delete))
+    return replace(acts, actions=actions)
+
+
 def _surplus(turn: Turn) -> tuple[str, ...]:
     """Pods that are not wanted any more."""
-    pods, pool = turn.inputs.pods, turn.pool
+    pods, pool = [p for p in turn.inputs.pods if p.notice is None], turn.pool
     surplus = sum(1 for p in pods if p.standing) - turn.wanted
     if turn.policy.pause_in or turn.load.certainty is not Certainty.KNOWN or surplus <= 0:
         return ()

@@ -76,6 +76,7 @@ class Decision:
         predicted: what the prediction would want; None when it is off.
         warnings: what an SRE should look at.
         rollout: where the update to the present template stands.
+        notices: why pods have to leave their nodes.
     """
 
     pool: str
@@ -95,6 +96,7 @@ class Decision:
     dry_run: bool = False
     actions: Actions = field(default_factory=Actions)
     rollout: Rollout = field(default_factory=Rollout)
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,16 @@ def explain(decision: Decision) -> tuple[str, ...]:
     said += [f"Booking {name} is {phase}." for name, phase in decision.phases]
     said += [f"Warning: {warning}." for warning in decision.warnings]
     said += _updating(decision.rollout)
+    said += [f"Pods leave: {why}." for why in decision.notices]
     did = decision.actions
     for verb, pods in (("Starts", did.start), ("Takes back", did.undrain)):
         if pods:
             said.append(f"{verb} {len(pods)}.")
-    for verb, uids in (("Drains", did.drain), ("Deletes", did.delete)):
+    for verb, uids in (
+        ("Drains", did.drain),
+        ("Moves the work of", did.hand_over),
+        ("Deletes", did.delete),
+    ):
         if uids:
             said.append(f"{verb} {', '.join(uids)}.")
     return tuple(said)

@@ -73,9 +73,9 @@ def measure(
 ) -> Load:
     """Add up what pods reported.
 
-    Draining pods count where their sessions will move to others (`hands_over`, edges); where
-    sessions end in place (transcoders) they need no room elsewhere. Starting pods carry nothing and
-    know nothing.
+    Draining pods count where their sessions will move to others (`hands_over`, edges, and any pod
+    whose node goes away); where sessions end in place (transcoders) they need no room elsewhere.
+    Starting pods carry nothing and know nothing.
     """
     heard = {
         p.uid
@@ -105,5 +105,5 @@ def measure(
 
 def _counts(pod: Pod, *, hands_over: bool) -> bool:
     if pod.state is PodState.DRAINING:
-        return hands_over and not pod.never_ran
+        return (hands_over or pod.notice is not None) and not pod.never_ran
     return pod.state in (PodState.READY, PodState.ALLOCATED)

@@ -81,6 +81,7 @@ def decide(pool: Pool, policy: Policy, inputs: Inputs, memory: Memory) -> Plan:
         dry_run=policy.dry_run,
         actions=Actions() if policy.dry_run else acts.actions,
         rollout=acts.rollout,
+        notices=tuple(sorted({p.notice.why for p in inputs.pods if p.notice is not None})),
     )
     return Plan(decision, _remember(memory, policy, wanted, current, inputs.now))
 

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from odeon_runtime.errors import DomainError
 
+from odeon_operator.domain.nodes import Notice
 from odeon_operator.domain.reports import Report, fresh
 
 
@@ -67,6 +68,8 @@ class Pod:
         inert: no container of it runs: each waits to be started once more.
         report: the last reading; `earlier` is the one before.
         drain_asked: since when it takes no new work; `drain_acked`: since when it confirmed that.
+        handing_over: it was told to give its work to others.
+        notice: why it has to leave its node.
     """
 
     name: str
@@ -82,6 +85,8 @@ class Pod:
     earlier: Report | None = None
     drain_asked: datetime | None = None
     drain_acked: datetime | None = None
+    handing_over: bool = False
+    notice: Notice | None = None
 
     @property
     def standing(self) -> bool:

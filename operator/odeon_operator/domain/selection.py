@@ -30,6 +30,7 @@ class Actions:
     start: tuple[int, ...] = ()
     undrain: tuple[str, ...] = ()
     drain: tuple[str, ...] = ()
+    hand_over: tuple[str, ...] = ()
     delete: tuple[str, ...] = ()
 
 
@@ -44,7 +45,10 @@ def to_undrain(pods: Sequence[Pod], missing: int, *, version: str | None) -> tup
     able = [
         p
         for p in pods
-        if p.state is PodState.DRAINING and p.healthy and version in (None, p.version)
+        if p.state is PodState.DRAINING
+        and p.healthy
+        and p.notice is None
+        and version in (None, p.version)
     ]
     able.sort(key=lambda p: (-_sessions(p), p.drain_acked is not None, p.index))
     return tuple(p.uid for p in able[: max(0, missing)])

@@ -7,6 +7,7 @@ say it all, so an operator that was restarted sees what the one before it saw.
 from dataclasses import dataclass
 from datetime import datetime
 
+from odeon_operator.domain.nodes import Notice, Toleration
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.reports import Report
 
@@ -23,6 +24,8 @@ class PodFacts:
         finished: its containers ended for good (phase Failed or Succeeded); nothing runs in it.
         failed: it is finished, and not because it succeeded.
         leaving: somebody deleted it; it has its grace period left.
+        tolerations: of taints of nodes.
+        notice: why it has to leave its node, by what is known of that.
     """
 
     namespace: str
@@ -40,6 +43,8 @@ class PodFacts:
     finished: bool = False
     failed: bool = False
     leaving: bool = False
+    tolerations: tuple[Toleration, ...] = ()
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,12 @@ class DrainRecord:
 
     Attributes:
         asked: names this drain; the pod repeats it, and only the drain that was read is withdrawn.
+        hand_over: the pod gives what it runs to others, too.
     """
 
     asked: datetime
     reason: str = ""
+    hand_over: bool = False
 
 
 def pod_of(facts: PodFacts, readings: Readings, record: DrainRecord | None) -> Pod:
@@ -106,6 +113,8 @@ def pod_of(facts: PodFacts, readings: Readings, record: DrainRecord | None) -> P
         earlier=earlier.report if earlier is not None else None,
         drain_asked=asked,
         drain_acked=acknowledged(readings, asked),
+        handing_over=asked is not None and record is not None and record.hand_over,
+        notice=facts.notice if not lost else None,
     )
 
 

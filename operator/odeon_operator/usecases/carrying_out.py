@@ -32,7 +32,7 @@ from odeon_operator.usecases import meters
 
 AT_ONCE = 16
 """Calls under way for one pool; the width that Agones creates its servers with."""
-SCALE_IN, UPDATE = "SCALE_IN", "UPDATE"
+SCALE_IN, UPDATE, NODE_DRAIN = "SCALE_IN", "UPDATE", "NODE_DRAIN"
 """Why a pod drains, as its record says it."""
 _log = logger(__name__)
 _T = TypeVar("_T")
@@ -95,6 +95,7 @@ class CarryingOut:
         await self._each(seen.pick(actions.undrain), lambda f: self._take_back(f, seen), outcome)
         await self._each(seen.pick(actions.drain), lambda f: self._drain(pool, f, now), outcome)
         seen.handled |= {*actions.undrain, *actions.drain}
+        await self._each(seen.pick(actions.hand_over), self._hand_over, outcome)
         await self._each([*finished, *leaving], self._delete, outcome)
         seen.handled |= {f.uid for f in (*finished, *leaving)}
         await self._each(actions.start, lambda index: self._create(pool, index, outcome), outcome)
@@ -137,12 +138,22 @@ class CarryingOut:
 
     async def _drain(self, pool: PoolFacts, facts: PodFacts, now: datetime) -> None:
         old = pool.pool is not None and facts.version != pool.pool.version
-        reason = UPDATE if old else SCALE_IN
+        moves = facts.notice is not None
+        reason = NODE_DRAIN if moves else UPDATE if old else SCALE_IN
         record = await self._reports.ask_drain(facts.uid, asked=now, reason=reason)
         meters.ACTIONS.labels("drain").inc()
         asked = record.asked.isoformat()
         _log.info("pod_drains", pod=facts.name, uid=facts.uid, asked=asked, reason=record.reason)
         await self._cluster.mark_pod(facts, PodState.DRAINING)
+
+    async def _hand_over(self, facts: PodFacts) -> None:
+        record = self._reports.drain(facts.uid)
+        if record is None:
+            raise Outdated(f"{facts.name} does not drain any more")
+        await self._reports.ask_hand_over(facts.uid, record)
+        meters.ACTIONS.labels("hand_over").inc()
+        why = facts.notice.why if facts.notice is not None else ""
+        _log.info("pod_hands_over", pod=facts.name, uid=facts.uid, why=why)
 
     async def _delete(self, facts: PodFacts) -> None:
         if not facts.finished:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from odeon_operator.adapters.kube.picture import POD, POLICY, Picture
+from odeon_operator.adapters.kube.picture import NODE, POD, POLICY, Picture
 from odeon_operator.api.objects import KubeObjects
 from odeon_operator.ports import PoolRef
 
@@ -135,3 +135,25 @@ def test_a_pool_that_was_made_again_is_not_lost_by_the_end_of_the_first() -> Non
     assert (found := seen.picture.pool(REF)) is not None
     assert found.uid == "second"
     assert list(seen.picture.pools()) == [REF]
+
+
+def test_a_cordon_concerns_the_pools_with_pods_on_that_node_and_is_known_of_them() -> None:
+    seen = Seen()
+    here = pod("a", 5)
+    here["spec"] = {"nodeName": "n1", "tolerations": [{"key": "gpu", "operator": "Exists"}]}
+    seen.picture.put(POD, here)
+    seen.picture.put(POD, pod("b", 6))
+    taint = {"key": "gpu", "effect": "NoSchedule"}
+    node: dict[str, Any] = {"metadata": {"name": "n1", "uid": "n1", "resourceVersion": "7"}}
+    seen.picture.put(NODE, {**node, "spec": {"taints": [taint]}})
+    assert [p.notice for p in seen.picture.pods("pool")] == [None, None]
+    seen.told.clear()
+
+    cordoned = {**node, "metadata": {**node["metadata"], "resourceVersion": "8"}}
+    seen.picture.put(NODE, {**cordoned, "spec": {"taints": [taint], "unschedulable": True}})
+
+    assert seen.told == [REF]
+    told = {p.uid: p.notice.why if p.notice else None for p in seen.picture.pods("pool")}
+    assert told == {"a": "n1 is cordoned", "b": None}
+    seen.picture.drop(NODE, "n1")
+    assert [p.notice for p in seen.picture.pods("pool")] == [None, None]

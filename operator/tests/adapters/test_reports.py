@@ -180,6 +180,19 @@ async def test_a_drain_is_withdrawn_only_if_it_is_the_one_that_was_read(truth: T
     assert truth.two.drain("a") is None
 
 
+async def test_a_hand_over_is_added_to_the_drain_that_stands_and_to_no_other(truth: Truth) -> None:
+    record = await truth.one.ask_drain("p", asked=ASKED, reason="NODE_DRAIN")
+
+    more = await truth.one.ask_hand_over("p", record)
+
+    assert (more.asked, more.reason, more.hand_over) == (record.asked, record.reason, True)
+    assert await truth.one.stands("p", more)
+    assert truth.one.drain("p") == more
+    await truth.one.withdraw_drain("p", more)
+    with pytest.raises(Outdated):
+        await truth.one.ask_hand_over("p", record)
+
+
 async def test_the_last_two_readings_of_a_run_are_kept(truth: Truth) -> None:
     for sessions in (1, 2, 3):
         await truth.say("a", sessions=sessions)

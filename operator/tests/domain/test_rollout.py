@@ -227,8 +227,9 @@ def test_an_update_leaves_what_serves_at_the_wanted_number_or_what_the_load_need
     if lost:
         assert all(by_uid[uid].version != "new" for uid in lost)
         fewest = decision.wanted
-        if strategy.surge(fewest) == 0:
-            fewest -= strategy.idle(fewest)
+        blocked = strategy.surge(fewest) == 0
+        idle_ones = strategy.idle(fewest)
+        fewest -= idle_ones if blocked else min(idle_ones, decision.rollout.unplaced)
         assert len(left) >= fewest
         assert 2 * len(left) >= load
     for uid in decision.actions.delete:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from odeon_operator.adapters.kube.client import Object
-from odeon_operator.domain.nodes import Node, free_pods
+from odeon_operator.domain.nodes import Node, free_pods, notice
 from odeon_operator.domain.projecting import Places
 from odeon_operator.domain.sight import PodFacts
 from odeon_operator.domain.status import PoolStatus
@@ -81,6 +81,7 @@ class Picture:
         self._pools: dict[PoolRef, Object] = {}
         self._read: dict[PoolRef, PoolFacts] = {}
         self._refs: dict[str, PoolRef] = {}
+        self._nodes: dict[str, Node] = {}
 
     def put(self, kind: str, raw: Object) -> None:
         """An object was seen; an older version than is known changes nothing."""
@@ -161,8 +162,14 @@ class Picture:
         return self._pools.get(ref)
 
     def pods(self, owner: str) -> Sequence[PodFacts]:
-        """Pods of one owner, by index."""
-        return sorted(self._by_owner.get(owner, {}).values(), key=lambda p: (p.index, p.uid))
+        """Pods of one owner, by index, with what their nodes mean for them."""
+        owned = self._by_owner.get(owner, {}).values()
+        return sorted((self._noticed(p) for p in owned), key=lambda p: (p.index, p.uid))
+
+    def _noticed(self, pod: PodFacts) -> PodFacts:
+        node = self._nodes.get(pod.node)
+        told = notice(node, pod.tolerations) if node is not None else None
+        return replace(pod, notice=told) if told is not None else pod
 
     def alive(self) -> Collection[str]:
         """Uids of all pods."""
@@ -199,7 +206,10 @@ class Picture:
         return self._objects.node(raw) if kind == NODE else _without_bulk(kind, raw)
 
     def _changed(self, kind: str, uid: str, kept: Any) -> None:
-        if kind == POD:
+        if kind == NODE:
+            self._nodes[kept.name] = kept
+            self._tell_pods_on(kept.name)
+        elif kind == POD:
             self._by_owner.setdefault(kept.owner, {})[uid] = kept
             self._tell(self._refs.get(kept.owner))
         elif kind in POOLS:
@@ -213,7 +223,9 @@ class Picture:
             self._everywhere()
 
     def _vanished(self, kind: str, uid: str, kept: Any) -> None:
-        if kind == POD:
+        if kind == NODE:
+            self._nodes.pop(kept.name, None)
+        elif kind == POD:
             owned = self._by_owner.get(kept.owner, {})
             owned.pop(uid, None)
             if not owned:
@@ -236,6 +248,11 @@ class Picture:
         for ref in self._pools:
             self._read.pop(ref, None)
             self._tell(ref)
+
+    def _tell_pods_on(self, node: str) -> None:
+        for owner, pods in self._by_owner.items():
+            if any(pod.node == node for pod in pods.values()):
+                self._tell(self._refs.get(owner))
 
     def _all_in(self, namespace: str) -> None:
         for ref in self._pools:

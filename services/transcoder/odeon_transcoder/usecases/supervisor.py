@@ -70,7 +70,7 @@ class Supervisor:
         """Slots of the claim that is on its way."""
         self._freed = asyncio.Event()
         self._intake = intake or OpenIntake()
-        self._intake.when_changed(self._freed.set)
+        self._intake.when_changed(self._heed_intake)
 
     @property
     def jobs(self) -> list[JobRun]:
@@ -157,6 +157,13 @@ class Supervisor:
             with suppress(asyncio.CancelledError):
                 await task
 
+    def _heed_intake(self) -> None:
+        """The pool lets work in or not, or wants what runs here to go on elsewhere."""
+        self._freed.set()
+        if self._intake.hands_over:
+            for job in self._jobs.values():
+                job.release()
+
     async def _consider(self, offer: Offer) -> None:
         if self.draining:
             await offer.again(0.0)
@@ -219,6 +226,9 @@ class Supervisor:
         task = asyncio.create_task(run.run(), name=assignment.job)
         self._tasks[assignment.job] = task
         task.add_done_callback(lambda done: self._ended(assignment.job, done))
+        if self._intake.hands_over:
+            # Claimed, or resumed, just when the pool asked for everything back.
+            run.release()
         self._intake.load_changed()
 
     def _ended(self, job: str, task: asyncio.Task[None]) -> None:

@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from odeon.pools.v1 import pools_pb2
 from odeon.room.v1 import room_pb2
 from odeon.transcoder.v1 import transcoder_pb2
+from odeon_runtime.pools import Drains
 from odeon_testkit.testcard import beep_onsets, lip_sync_errors, read_luma
 from odeon_testkit.wait import until
 from odeon_transcoder.adapters.processes import probe
+from odeon_transcoder.domain.ladder import SEGMENT_SECONDS
 
 if TYPE_CHECKING:
     from .conftest import Deployment
@@ -200,6 +204,41 @@ async def test_stopping_a_transcoder_hands_its_job_to_another_one(deployment: "D
 
     job = await deployment.job(lambda job: job.epoch == 2)
     assert job.job == "jobs/job-1" and deployment.room.job.worker == "tr-2"
+
+
+async def test_a_transcoder_whose_node_goes_away_hands_its_job_to_a_warm_one(
+    deployment: "Deployment",
+) -> None:
+    pod = {"pool": "cpu", "pod_name": "tr-1", "pod_uid": "uid-1"}
+    await deployment.start_transcoder(**pod)
+    await deployment.publish(rate=15)
+    await deployment.offer()
+    await deployment.parts("v360", 7)
+    drains, asked = Drains(deployment.bus), Timestamp(seconds=1_800_000_000)
+    await drains.ask("uid-1", pools_pb2.DrainRecord(ask_time=asked))
+    await deployment.start_transcoder(worker="tr-2")
+    await deployment.parts("v360", 10)
+    assert deployment.room.outcomes == []
+
+    await drains.ask("uid-1", pools_pb2.DrainRecord(ask_time=asked, hand_over=True))
+
+    async def given_back() -> bool:
+        return bool(deployment.room.outcomes)
+
+    await until(given_back)
+    await deployment.offer()
+
+    await deployment.job(lambda job: job.epoch == 2)
+    assert deployment.room.job.worker == "tr-2"
+    written = {track.spec.track: track.parts for track in (await deployment.timeline()).tracks}
+    await deployment.parts("v360", written["v360"] + 4)
+    playlist = await _playlist(deployment, "v360")
+    assert playlist.count("#EXT-X-DISCONTINUITY\n") == 1
+    # Of what was shown to the camera less than a segment is missing.
+    shown = [date / 1000 for date in _dates(playlist)]
+    lengths = [float(x) for x in re.findall(r"#EXTINF:([0-9.]+)", playlist)]
+    missing = [b - (a + length) for (a, b), length in zip(pairwise(shown), lengths, strict=False)]
+    assert max(missing) <= SEGMENT_SECONDS
 
 
 async def test_another_worker_that_would_choose_another_ladder_keeps_the_renditions(

@@ -54,9 +54,10 @@ class Pool:
         self._workshop.spawn(agent.run())
         return made
 
-    async def drain(self, name: str) -> Timestamp:
+    async def drain(self, name: str, *, hand_over: bool = False) -> Timestamp:
         asked = Timestamp(seconds=1_800_000_000, nanos=1)
-        await self.drains.ask(f"uid-{name}", pools_pb2.DrainRecord(ask_time=asked))
+        record = pools_pb2.DrainRecord(ask_time=asked, hand_over=hand_over)
+        await self.drains.ask(f"uid-{name}", record)
         return asked
 
     async def undrain(self, name: str) -> None:
@@ -116,6 +117,26 @@ async def test_a_drained_worker_keeps_its_jobs_takes_no_other_and_works_again_wh
     pool.offer("job-5")
     await soon(lambda: holder.get("jobs/job-5") == "w1")
     await pool.hears("w1", lambda report: not report.HasField("obeyed_drain_time"))
+
+
+async def test_a_worker_whose_node_goes_away_gives_its_jobs_to_others(
+    workshop: "Workshop", pool: Pool
+) -> None:
+    holder = workshop.world.holder
+    await pool.worker("w1")
+    pool.offer("one")
+    pool.offer("two")
+    await soon(lambda: holder == {"jobs/one": "w1", "jobs/two": "w1"})
+    asked = await pool.drain("w1")
+    await pool.hears("w1", obeys(asked, sessions=2))
+    await pool.worker("w2")
+
+    await pool.drain("w1", hand_over=True)
+
+    await pool.hears("w1", obeys(asked, sessions=0))
+    pool.offer("one")
+    pool.offer("two")
+    await soon(lambda: holder == {"jobs/one": "w2", "jobs/two": "w2"})
 
 
 async def test_a_worker_that_restarts_drained_resumes_its_jobs_and_takes_no_other(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aodeon/pools/v1/pools.proto\x12\x0eodeon.pools.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n\tPodReport\x12\x12\n\x04pool\x18\x01 \x01(\tR\x04pool\x12\x10\n\x03pod\x18\x02 \x01(\tR\x03pod\x12\x17\n\x07pod_uid\x18\x03 \x01(\tR\x06podUid\x12\x15\n\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x1a\n\x08sessions\x18\x05 \x01(\x05R\x08sessions\x12\x1a\n\x08reserved\x18\x06 \x01(\x05R\x08reserved\x12\x1d\n\nslots_used\x18\x07 \x01(\x01R\tslotsUsed\x12\x1f\n\x0bslots_total\x18\x08 \x01(\x01R\nslotsTotal\x12\x18\n\x07viewers\x18\t \x01(\x05R\x07viewers\x12\x1d\n\negress_bps\x18\n \x01(\x03R\tegressBps\x12\x46\n\x11obeyed_drain_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fobeyedDrainTime\x12\x14\n\x05ready\x18\x0c \x01(\x08R\x05ready\"w\n\x0b\x44rainRecord\x12\x35\n\x08\x61sk_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61skTime\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x19\n\x08\x61sked_by\x18\x03 \x01(\tR\x07\x61skedByb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aodeon/pools/v1/pools.proto\x12\x0eodeon.pools.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x02\n\tPodReport\x12\x12\n\x04pool\x18\x01 \x01(\tR\x04pool\x12\x10\n\x03pod\x18\x02 \x01(\tR\x03pod\x12\x17\n\x07pod_uid\x18\x03 \x01(\tR\x06podUid\x12\x15\n\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x1a\n\x08sessions\x18\x05 \x01(\x05R\x08sessions\x12\x1a\n\x08reserved\x18\x06 \x01(\x05R\x08reserved\x12\x1d\n\nslots_used\x18\x07 \x01(\x01R\tslotsUsed\x12\x1f\n\x0bslots_total\x18\x08 \x01(\x01R\nslotsTotal\x12\x18\n\x07viewers\x18\t \x01(\x05R\x07viewers\x12\x1d\n\negress_bps\x18\n \x01(\x03R\tegressBps\x12\x46\n\x11obeyed_drain_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fobeyedDrainTime\x12\x14\n\x05ready\x18\x0c \x01(\x08R\x05ready\"\x94\x01\n\x0b\x44rainRecord\x12\x35\n\x08\x61sk_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61skTime\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x19\n\x08\x61sked_by\x18\x03 \x01(\tR\x07\x61skedBy\x12\x1b\n\thand_over\x18\x04 \x01(\x08R\x08handOverb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PODREPORT']._serialized_start=80
   _globals['_PODREPORT']._serialized_end=448
-  _globals['_DRAINRECORD']._serialized_start=450
-  _globals['_DRAINRECORD']._serialized_end=569
+  _globals['_DRAINRECORD']._serialized_start=451
+  _globals['_DRAINRECORD']._serialized_end=599
 # @@protoc_insertion_point(module_scope)

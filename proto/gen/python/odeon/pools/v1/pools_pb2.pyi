@@ -28,7 +28,8 @@ class PodReport(_message.Message):
     A drain goes so: the operator writes the record; the pod stops claiming, takes back its pulls
     for work and waits for the claims that are on their way; then its reports name the drain that
     they obey. Two such reports without a session or a promise prove that the pod is empty. Deleting
-    the record (a deletion marker, not merely its absence) lets the pod take work again.
+    the record (a deletion marker, not merely its absence) lets the pod take work again. A record with
+    hand_over ends the work, too: not cut, but given to others.
 
     One reading of one pod. No report is not a report of nothing: the pod is then unknown.
     """
@@ -113,10 +114,15 @@ class DrainRecord(_message.Message):
     ASK_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ASKED_BY_FIELD_NUMBER: _builtins.int
+    HAND_OVER_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why, e.g. "SCALE_IN"; for people."""
     asked_by: _builtins.str
     """Who wrote the record, e.g. the operator's pod; for people."""
+    hand_over: _builtins.bool
+    """The pod also gives back what it runs, so that others go on with it: its node goes away, and
+    there is room elsewhere. It may be added to a record that stands, without another ask_time.
+    """
     @_builtins.property
     def ask_time(self) -> _timestamp_pb2.Timestamp:
         """Names this drain: the pod repeats it in its reports, unchanged. Required; a record without it
@@ -129,10 +135,11 @@ class DrainRecord(_message.Message):
         ask_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
         asked_by: _builtins.str = ...,
+        hand_over: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "asked_by", b"asked_by", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_time", b"ask_time", "asked_by", b"asked_by", "hand_over", b"hand_over", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file odeon/pools/v1/pools.proto.
  */
 export const file_odeon_pools_v1_pools: GenFile = /*@__PURE__*/
-  fileDesc("ChpvZGVvbi9wb29scy92MS9wb29scy5wcm90bxIOb2Rlb24ucG9vbHMudjEi/wEKCVBvZFJlcG9ydBIMCgRwb29sGAEgASgJEgsKA3BvZBgCIAEoCRIPCgdwb2RfdWlkGAMgASgJEg4KBnJ1bl9pZBgEIAEoCRIQCghzZXNzaW9ucxgFIAEoBRIQCghyZXNlcnZlZBgGIAEoBRISCgpzbG90c191c2VkGAcgASgBEhMKC3Nsb3RzX3RvdGFsGAggASgBEg8KB3ZpZXdlcnMYCSABKAUSEgoKZWdyZXNzX2JwcxgKIAEoAxI1ChFvYmV5ZWRfZHJhaW5fdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFcmVhZHkYDCABKAgiXQoLRHJhaW5SZWNvcmQSLAoIYXNrX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgCIAEoCRIQCghhc2tlZF9ieRgDIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChpvZGVvbi9wb29scy92MS9wb29scy5wcm90bxIOb2Rlb24ucG9vbHMudjEi/wEKCVBvZFJlcG9ydBIMCgRwb29sGAEgASgJEgsKA3BvZBgCIAEoCRIPCgdwb2RfdWlkGAMgASgJEg4KBnJ1bl9pZBgEIAEoCRIQCghzZXNzaW9ucxgFIAEoBRIQCghyZXNlcnZlZBgGIAEoBRISCgpzbG90c191c2VkGAcgASgBEhMKC3Nsb3RzX3RvdGFsGAggASgBEg8KB3ZpZXdlcnMYCSABKAUSEgoKZWdyZXNzX2JwcxgKIAEoAxI1ChFvYmV5ZWRfZHJhaW5fdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFcmVhZHkYDCABKAgicAoLRHJhaW5SZWNvcmQSLAoIYXNrX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgCIAEoCRIQCghhc2tlZF9ieRgDIAEoCRIRCgloYW5kX292ZXIYBCABKAhiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * One reading of one pod. No report is not a report of nothing: the pod is then unknown.
@@ -140,6 +140,14 @@ export type DrainRecord = Message<"odeon.pools.v1.DrainRecord"> & {
    * @generated from field: string asked_by = 3;
    */
   askedBy: string;
+
+  /**
+   * The pod also gives back what it runs, so that others go on with it: its node goes away, and
+   * there is room elsewhere. It may be added to a record that stands, without another ask_time.
+   *
+   * @generated from field: bool hand_over = 4;
+   */
+  handOver: boolean;
 };
 
 /**
