@@ -2,7 +2,7 @@
 # Formatters, types, layers, contracts: everything that reads the code without running it.
 . "$(dirname "$0")/common.sh"
 BIN=.venv/bin
-PATHS=(libs services operator cli loadtest tests examples scripts conftest.py)
+PATHS=(libs services operator cli loadtest tests examples scripts images conftest.py)
 
 proto_drift() {
   local before after

@@ -92,6 +92,12 @@ go_programs() {
   .venv/bin/python -m odeon_testkit.kube.programs
 }
 
+# What the Kubernetes node of the tests runs. Only root makes images, as only root makes that node.
+images() {
+  [ "$(id -u)" = 0 ] || { echo "not root: no images, and no node that would run them"; return 0; }
+  .venv/bin/python -m odeon_testkit.images --for-tests
+}
+
 check_tools
 say "Setting up Odeon (logs of a failing step are shown)"
 step "uv" find_uv
@@ -106,3 +112,4 @@ step "Python packages and the Rust media core" python_packages
 step "edge (Rust)" edge_binary
 [ "$mode" = test ] && step "S3 and Kubernetes for the tests (Go)" go_programs
 step "web app" web_app
+if [ "$mode" = test ]; then step "images for the tests" images; fi

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,11 @@ import dns.query
 import pytest
 from dns.rdatatype import A
 from odeon_testkit import wait
+from odeon_testkit.images.build import Builder
+from odeon_testkit.images.cache import store
 from odeon_testkit.kube import node_settings, pods
-from odeon_testkit.kube.api import KubeApi
+from odeon_testkit.kube.api import KubeApi, Object
+from odeon_testkit.kube.control_plane import listens
 from odeon_testkit.kube.node import Node
 from odeon_testkit.kube.sandbox import sandbox
 from odeon_testkit.process_tree import processes
@@ -56,6 +60,100 @@ def test_the_log_of_a_pod_is_read_from_the_kubelet(kubernetes_node: Node, api: K
     (coredns,) = pods.of(api, "kube-system")
 
     assert "CoreDNS-" in pods.log(api, coredns)
+
+
+def restricted(api: KubeApi, node: Node, name: str) -> None:
+    """A namespace that admits only pods without any privilege."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    api.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    )
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    node.wait_for(lambda: api.exists(account))
+
+
+def pod_of(namespace: str, containers: dict[str, str]) -> Object:
+    """A pod without privileges whose files cannot be written; images by names of containers."""
+    mounts = [{"name": "data", "mountPath": path} for path in ("/tmp", "/var/lib/odeon")]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "tried", "namespace": namespace, "labels": {"app": "tried"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": name,
+                    "image": image,
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "capabilities": {"drop": ["ALL"]},
+                        "readOnlyRootFilesystem": True,
+                    },
+                    "volumeMounts": mounts,
+                }
+                for name, image in containers.items()
+            ],
+            "volumes": [{"name": "data", "emptyDir": {}}],
+        },
+    }
+
+
+# What each says when it is told nothing at all.
+FIRST_WORDS = {
+    "auth": '"event": "ready"',
+    "recorder": '"event": "ready"',
+    "room": "trust_stream_lost",
+    "signaling": "trust_stream_lost",
+    "analytics": "trust_stream_lost",
+    "gateway": "trust_stream_lost",
+    "transcoder": "no address of room is set",
+    "edge": "ODEON_EDGE_AUTH or ODEON_EDGE_JWKS is needed",
+    "operator": "there is neither a service account nor a kubeconfig",
+    "cli": "Run a whole deployment on this machine",
+}
+
+
+def test_every_image_runs_without_privileges_and_without_writing_to_its_files(
+    kubernetes_node: Node, api: KubeApi
+) -> None:
+    restricted(api, kubernetes_node, "images")
+    images = {name: f"odeon/{name}:0.1.0" for name in FIRST_WORDS}
+    pod = api.create(pod_of("images", images))
+
+    def silent() -> list[str]:
+        return [n for n, words in FIRST_WORDS.items() if words not in pods.log(api, pod, n)]
+
+    try:
+        kubernetes_node.wait_for(lambda: not silent())
+    except TimeoutError:
+        pytest.fail("\n".join(f"{name}: {pods.log(api, pod, name)}" for name in silent()))
+    api.delete(pod)
+    assert set(Builder(store()).services) == set(images)
+
+
+def test_a_pod_serves_at_the_name_of_its_service(kubernetes_node: Node, api: KubeApi) -> None:
+    restricted(api, kubernetes_node, "serving")
+    api.create(pod_of("serving", {"nats": "nats:2.15-alpine"}))
+    api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "nats", "namespace": "serving"},
+            "spec": {"selector": {"app": "tried"}, "ports": [{"port": 4222}]},
+        }
+    )
+    kubernetes_node.wait_for(lambda: address_of("nats.serving") != [])
+    (address,) = address_of("nats.serving")
+    kubernetes_node.wait_for(lambda: listens(address, 4222))
+
+    with socket.create_connection((address, 4222), timeout=5) as connection:
+        assert connection.recv(64).startswith(b'INFO {"server_id"')
 
 
 def test_a_killed_maker_leaves_nothing_that_the_next_does_not_remove() -> None:

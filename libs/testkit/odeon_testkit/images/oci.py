@@ -7,7 +7,6 @@ a layer decides its digest: names are sorted, times are zero and owners are give
 import json
 import os
 import platform
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -171,7 +170,7 @@ def key_of(*parts: str | bytes | Path) -> str:
     for part in parts:
         if isinstance(part, Path):
             for file in sorted(part.rglob("*")) if part.is_dir() else [part]:
-                if file.is_file():
+                if file.is_file() and "__pycache__" not in file.parts:
                     content = sha256(file.read_bytes()).hexdigest()
                     mode = os.access(file, os.X_OK)
                     what.update(f"{file.relative_to(part)} {mode} {content}\n".encode())
@@ -179,15 +178,6 @@ def key_of(*parts: str | bytes | Path) -> str:
             content = sha256(part.encode() if isinstance(part, str) else part).hexdigest()
             what.update(f"{content}\n".encode())
     return what.hexdigest()
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a file, or a folder without caches, and make the folders that the copy is in."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy(source, target)
 
 
 def _as_roots(entry: tarfile.TarInfo) -> tarfile.TarInfo:

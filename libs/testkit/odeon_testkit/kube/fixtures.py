@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from odeon_testkit.go_programs import GoPrograms
+from odeon_testkit.images.build import Builder
+from odeon_testkit.images.cache import store
+from odeon_testkit.images.others import images_for_tests
 from odeon_testkit.kube.control_plane import ControlPlane, control_plane
 from odeon_testkit.kube.node import Node, missing, node
 from odeon_testkit.kube.programs import CONTROL_PLANE, HELMS, NODE
@@ -30,12 +33,12 @@ def bare_kubernetes() -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def running_node() -> Iterator[Node]:
-    """A cluster of one real node with Odeon's resources, for the tests of one module."""
+    """A cluster of one real node with Odeon's images, for the tests of one module."""
     _need(CONTROL_PLANE)
     _need(NODE)
     if lacking := missing():
         _do_without(lacking)
-    with node() as made:
+    with node(crds=None, images=images_for_tests(Builder(store()))) as made:
         yield made
 
 

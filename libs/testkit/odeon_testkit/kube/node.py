@@ -5,15 +5,17 @@ Images are imported, never pulled. What the network plugin does not enforce: Net
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from odeon_testkit.images import oci
+from odeon_testkit.images import cache, oci
 from odeon_testkit.kube import node_settings, pods, settings
 from odeon_testkit.kube.api import KubeApi
 from odeon_testkit.kube.control_plane import CRDS, ControlPlane, listens, prepared
@@ -87,12 +89,16 @@ class Node:
             with self.plane.api() as api:
                 raise TimeoutError(pods.report(api)) from error
 
-    def start(self, *, crds: Path | None) -> None:
+    def start(self, *, crds: Path | None, images: Iterable[oci.Image]) -> None:
         """Start all; returns when pods run and names are found."""
         self.containerd.start()
-        self.plane.start(crds=crds)
-        self.containerd.wait_for(self._containerd_serves)
-        self._import_own()
+        store = cache.store()
+        # Both take seconds, and neither needs the other.
+        with ThreadPoolExecutor(1) as beside:
+            self.containerd.wait_for(self._containerd_serves)
+            imported = beside.submit(self.import_images, store, (*_own_images(store), *images))
+            self.plane.start(crds=crds)
+            imported.result()
         for program in (self.kubelet, self.proxy, self.scheduler):
             program.start()
         with self.plane.api() as api:
@@ -109,22 +115,14 @@ class Node:
             return False
         return True
 
-    def _import_own(self) -> None:
-        """The images without which no pod runs and no name is found."""
-        store = oci.Store(NODE.folder.parent.parent / "images")
-        images = []
-        for name, program in _IMAGES.items():
-            config = oci.Config(entrypoint=(f"/{program}",))
-            images.append(store.image(name, (_program_layer(store, program),), config))
-        self.import_images(store, images)
-
 
 @contextmanager
-def node(*, crds: Path | None = CRDS) -> Iterator[Node]:
+def node(*, crds: Path | None = CRDS, images: Iterable[oci.Image] = ()) -> Iterator[Node]:
     """A running cluster of one node; nothing is left of it afterwards.
 
     Args:
         crds: folder of what is applied before the controllers start; None for an empty cluster.
+        images: what pods may run, from the store in the cache.
     """
     with sandbox(node_settings.NETWORK.host) as box, box.network():
         plane = prepared(box.directory, node_settings.NETWORK, box.prefix)
@@ -142,7 +140,7 @@ def node(*, crds: Path | None = CRDS) -> Iterator[Node]:
             scheduler=program(NODE.folder / "kube-scheduler", node_settings.scheduler()),
         )
         try:
-            made.start(crds=crds)
+            made.start(crds=crds, images=images)
             yield made
         finally:
             # What they run ends with the sandbox.
@@ -162,12 +160,23 @@ def missing() -> str:
     return f"a node needs {', '.join(wanted)}: scripts/setup.sh test installs it" if wanted else ""
 
 
+def _own_images(store: oci.Store) -> list[oci.Image]:
+    """Those without which no pod runs and no name is found."""
+    return [
+        store.image(
+            name, (_program_layer(store, program),), oci.Config(entrypoint=(f"/{program}",))
+        )
+        for name, program in _IMAGES.items()
+    ]
+
+
 def _program_layer(store: oci.Store, program: str) -> oci.Blob:
     path = NODE.folder / program
 
     def make(archive: Path) -> None:
         root = archive.parent / "root"
-        oci.copy(path, root / program)
+        root.mkdir()
+        shutil.copy(path, root)
         oci.tree_layer(root, archive)
 
     return store.layer(oci.key_of(NODE.folder.name, program), make)
