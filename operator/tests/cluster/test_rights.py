@@ -29,8 +29,10 @@ IN_NAMESPACES: Rights = {
     ("odeon.live", "transcoderpools/status"): ("patch",),
     ("odeon.live", "edgepools/status"): ("patch",),
     ("odeon.live", "liveevents/status"): ("patch",),
+    ("", "services"): ("list",),
     ("apps", "statefulsets"): ("list",),
     ("policy", "poddisruptionbudgets"): ("list", "create", "patch"),
+    ("events.k8s.io", "events"): ("create", "patch"),
     ("coordination.k8s.io", "leases"): ("get", "create", "update"),
 }
 

@@ -100,3 +100,46 @@ async def test_the_only_pod_goes_when_its_event_is_over_and_is_asked_nothing(sit
 
     await site.until(lambda: images(site) == {"signaling-0": "two"})
     assert not site.kubelet.killed
+
+
+def media_service(site: Site, pod: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": f"{pod}-media",
+            "namespace": site.namespace,
+            "labels": {"odeon.live/publish-address": "to-pod"},
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "selector": {"statefulset.kubernetes.io/pod-name": pod},
+            "ports": [{"name": "media", "protocol": "UDP", "port": 7882}],
+        },
+    }
+
+
+async def test_a_pod_is_told_the_address_of_its_load_balancer_and_its_successor_again(
+    site: Site,
+) -> None:
+    site.api.apply(manifest(site, "one", replicas=1))
+    await started(site, 1)
+    service = site.api.apply(media_service(site, "signaling-0"))
+    site.operator().start()
+    # As a cloud's controller does it, some time later.
+    found = {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}
+    site.api.patch(
+        {"apiVersion": "v1", "kind": "Service", **service}, {"status": found}, subresource="/status"
+    )
+
+    def told() -> str | None:
+        pods = [p["metadata"] for p in site.kubelet.pods()]
+        known = [(m.get("annotations") or {}).get("odeon.live/public-address") for m in pods]
+        return known[0] if known else None
+
+    await site.until(lambda: told() == "203.0.113.7:7882")
+    (first,) = site.uids()
+    site.api.delete(site.kubelet.pods()[0])
+    await site.until(lambda: bool(site.uids()) and site.uids() != {first})
+
+    await site.until(lambda: told() == "203.0.113.7:7882")
