@@ -134,6 +134,14 @@ def status_of(raw: Object | None) -> EventStatus | None:
     )
 
 
+def peak_of(raw: Object | None) -> Amounts | None:
+    """The most that an event used, as its status has it."""
+    try:
+        return _amounts_of(shapes.AmountsShape.model_validate(raw)) if raw else None
+    except ValidationError:
+        return None
+
+
 def _spec(raw: Object) -> shapes.LiveEventSpec | None:
     try:
         return shapes.LiveEventSpec.model_validate(raw.get("spec") or {})

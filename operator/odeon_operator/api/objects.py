@@ -11,7 +11,7 @@ from odeon_runtime.errors import InvalidArgument
 from pydantic import ValidationError
 
 from odeon_operator.api import convert, shapes
-from odeon_operator.api.events import status_of as status_of_event
+from odeon_operator.api.events import peak_of
 from odeon_operator.api.status import status_body, status_of
 from odeon_operator.domain.bookings import Booking
 from odeon_operator.domain.nodes import Node, Taint, Toleration
@@ -41,11 +41,39 @@ _BROKEN = (
 )
 _LOST = "NodeNotReady"
 """Reason of a pod's Ready condition when its node is not heard of (node lifecycle controller)."""
+_MOST_SPECS = 50_000
+"""Some 2 KiB each; those of events that are gone stay until then."""
 _SICK_NODE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+class _Specs:
+    """Specs of LiveEvents, each read once: of ten thousand one changes, and all are looked at."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[int, shapes.LiveEventSpec | None]] = {}
+
+    def of(self, raw: Object) -> shapes.LiveEventSpec | None:
+        """The spec; None for one that cannot be read."""
+        meta = raw["metadata"]
+        uid, generation = meta.get("uid", ""), int(meta.get("generation", 0))
+        known = self._read.get(uid)
+        if known is not None and known[0] == generation and generation > 0:
+            return known[1]
+        if len(self._read) >= _MOST_SPECS:
+            self._read.clear()
+        try:
+            spec = shapes.LiveEventSpec.model_validate(raw.get("spec") or {})
+        except ValidationError:
+            spec = None
+        self._read[uid] = (generation, spec)
+        return spec
 
 
 class KubeObjects:
     """Reads and writes the objects that the operator deals with."""
+
+    def __init__(self) -> None:
+        self._specs = _Specs()
 
     def pool(
         self, raw: Object, policies: Mapping[str, Object], events: Sequence[Object]
@@ -72,7 +100,7 @@ class KubeObjects:
             metric = found.metric
             pool = replace(convert.pool(meta["name"], shape, metric), version=_version(shape))
             policy = convert.policy(name, found)
-            booked = _booked(shape, found, events)
+            booked = _booked(shape, found, events, self._specs)
         except (ValidationError, InvalidArgument) as error:
             return replace(facts, problem=_told(error))
         patience = timedelta(seconds=shape.drain.soft_seconds)
@@ -201,22 +229,21 @@ def _booked(
     shape: shapes.TranscoderPoolSpec | shapes.EdgePoolSpec,
     policy: shapes.ScalingPolicySpec,
     events: Sequence[Object],
+    specs: "_Specs",
 ) -> tuple[Booking, ...]:
     """Events that this pool serves. One that cannot be read is left out: its own status says so."""
     costs = {p.name: p.cost for p in getattr(shape, "profiles", [])}
     region = getattr(shape, "region", None)
     found = []
     for raw in events:
-        try:
-            spec = shapes.LiveEventSpec.model_validate(raw.get("spec") or {})
-        except ValidationError:
+        spec = specs.of(raw)
+        if spec is None:
             continue
         foreign = shape.tenant_ref is not None and spec.tenant_ref.name != shape.tenant_ref.name
         elsewhere = region is not None and bool(spec.regions) and region not in spec.regions
         labels = raw["metadata"].get("labels") or {}
         if not foreign and not elsewhere and _selects(policy.events.selector, labels):
-            before = status_of_event(raw.get("status"))
-            peak = before.peak if before is not None else None
+            peak = peak_of((raw.get("status") or {}).get("actualPeak"))
             found.append(convert.booking(raw["metadata"]["name"], spec, costs, peak))
     return tuple(sorted(found, key=lambda b: b.name))
 

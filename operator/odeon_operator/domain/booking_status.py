@@ -118,6 +118,11 @@ def views(pool: Pool, policy: Policy, inputs: Inputs, decision: Decision) -> Map
     return found
 
 
+def asleep_view(booking: Booking, policy: EventsPolicy, phase: Phase, early: timedelta) -> PoolView:
+    """What a pool says of a booking that asks for nothing now."""
+    return PoolView(phase, _told(begins(booking, policy, lead=early)))
+
+
 def status(
     subject: EventSubject, seen: Collection[PoolView], now: datetime, *, known: bool
 ) -> EventStatus | None:
@@ -140,12 +145,22 @@ def status(
     return EventStatus(
         generation=subject.generation,
         phase=phase,
-        prewarm=early if ahead else before.prewarm,
+        prewarm=_prewarm(before.prewarm, early, now) if ahead else before.prewarm,
         ready=ready,
         reserved=_sum(view.kept for view in seen),
         peak=_peak(before.peak, _sum(view.used for view in seen)),
         conditions=merged(before.conditions, _conditions(phase, seen, ready, now)),
     )
+
+
+def _prewarm(before: datetime | None, early: datetime, now: datetime) -> datetime:
+    """When pre-warming will begin; told again when it moved by a tenth of the time until then.
+
+    Else whatever is learned of cold starts would be written to every booking of next month.
+    """
+    if before is not None and now < before and abs(early - before) * 10 <= early - now:
+        return before
+    return early
 
 
 def _told(moment: datetime) -> datetime:

@@ -160,6 +160,29 @@ def begins(booking: Booking, policy: EventsPolicy, *, lead: timedelta) -> dateti
     return booking.start - lead - policy.ramp
 
 
+def asleep(
+    booking: Booking, policy: EventsPolicy, *, lead: timedelta, ahead: timedelta, now: datetime
+) -> Phase | None:
+    """The phase of a booking that asks for nothing now and for a while; None for any other.
+
+    Deciding is dear, and of ten thousand bookings few are of today.
+
+    Args:
+        booking: which.
+        policy: how bookings are treated.
+        lead: how long before the start its capacity is wanted.
+        ahead: how far whoever decides looks ahead.
+        now: the present.
+    """
+    if booking.runs:
+        return None
+    if booking.cancelled or now >= _over(booking, policy):
+        return Phase.DONE
+    if booking.came or booking.ended is not None:
+        return None
+    return Phase.PENDING if now + ahead < begins(booking, policy, lead=lead) else None
+
+
 def _ended(booking: Booking, now: datetime) -> bool:
     return booking.ended is not None or now >= booking.end
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from odeon_runtime.logs import logger
@@ -25,7 +25,17 @@ from odeon_operator.ports import (
 SPACING = timedelta(seconds=30)
 """Between two writes that only tell other amounts; a phase or a condition is told at once."""
 _SETTLE_S = 0.1
+_BREATH = 100
+"""Events after which other tasks have their turn."""
 _log = logger(__name__)
+
+
+@dataclass(slots=True)
+class _Near:
+    """What the pools of a namespace say; `known` once all of them were looked at."""
+
+    views: list[Mapping[str, PoolView]] = field(default_factory=list)
+    known: bool = True
 
 
 class EventStatuses:
@@ -60,7 +70,9 @@ class EventStatuses:
             self.everything()
             return
         for name in before.keys() | views.keys():
-            if before.get(name) != views.get(name):
+            one, two = before.get(name), views.get(name)
+            # Most are the very same: far more are booked than matter at a time.
+            if one is not two and one != two:
                 self._due.add(EventRef(pool.namespace, name))
         if self._due:
             self._concerned.set()
@@ -99,31 +111,45 @@ class EventStatuses:
             self._views = {ref: seen for ref, seen in self._views.items() if ref in pools}
             self._all = True
         everything, self._all = self._all, False
-        writes = 0
+        near = self._near(pools)
         seen = self._events.seen()
         self._forget({one.ref for one in seen})
-        for one in seen:
+        writes = 0
+        for number, one in enumerate(seen):
             version = (one.uid, one.revision)
             unchanged = self._looked.get(one.ref) == version and one.ref not in self._due
             if unchanged and not everything:
                 continue
             self._due.discard(one.ref)
-            writes += await self._tell(one, pools)
+            try:
+                writes += await self._tell(one, near.get(one.ref.namespace, _Near()))
+            except Unreachable:
+                self._due.add(one.ref)
+                self._all = self._all or everything
+                raise
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
         return writes
 
-    async def _tell(self, event: SeenEvent, pools: set[PoolRef]) -> int:
+    def _near(self, pools: set[PoolRef]) -> Mapping[str, "_Near"]:
+        """What pools say, by namespace."""
+        found: dict[str, _Near] = {}
+        for ref in pools:
+            here = found.setdefault(ref.namespace, _Near())
+            if ref in self._views:
+                here.views.append(self._views[ref])
+            elif self._usable(ref):
+                here.known = False
+        return found
+
+    async def _tell(self, event: SeenEvent, near: "_Near") -> int:
         self._looked[event.ref] = (event.uid, event.revision)
         subject, now = self._events.subject(event), self._clock.now()
         if subject is None:
             return 0
-        near = [ref for ref in pools if ref.namespace == event.ref.namespace]
-        known = all(ref in self._views or not self._usable(ref) for ref in near)
-        views = [
-            found
-            for ref in near
-            if (found := self._views.get(ref, {}).get(event.ref.name)) is not None
-        ]
-        told = status(subject, views, now, known=known)
+        name = event.ref.name
+        views = [views[name] for views in near.views if name in views]
+        told = status(subject, views, now, known=near.known)
         if told is None or told == subject.before or not self._lease.held:
             return 0
         if not self._worth(subject.before, told, event.ref, now):
@@ -135,7 +161,7 @@ class EventStatuses:
             self._due.add(event.ref)
             return 0
         except Refused as error:
-            _log.error("status_refused", live_event=event.ref.name, error=str(error))
+            _log.error("status_refused", live_event=name, error=str(error))
         self._written[event.ref] = now
         return 1
 

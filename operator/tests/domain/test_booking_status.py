@@ -101,3 +101,13 @@ def test_what_is_not_admitted_keeps_its_past_and_says_why() -> None:
 
 def test_an_event_that_no_pool_serves_says_so() -> None:
     assert holds(told())["PrewarmReady"] == (False, "NoPool")
+
+
+def test_what_is_learned_of_cold_starts_is_not_written_to_every_booking_of_next_month() -> None:
+    month = NOW + 30 * 24 * 60 * M
+    first = told(PoolView(Phase.PENDING, month))
+
+    assert told(PoolView(Phase.PENDING, month + 9 * M), before=first).prewarm == month
+    close = month - 10 * M
+    again = told(PoolView(Phase.PENDING, month + 9 * M), before=first, now=close)
+    assert again.prewarm == month + 9 * M

@@ -119,3 +119,31 @@ def test_a_booking_walks_through_its_phases() -> None:
     assert phase(using(0, peak=4), END + M) is Phase.COOLING
     assert phase(using(0, peak=4), END + 5 * M) is Phase.DONE
     assert phase(using(0), START + 31 * M) is Phase.NO_SHOW
+
+
+@given(
+    st.integers(-300, 300),
+    st.integers(0, 60),
+    st.integers(0, 30),
+    st.sampled_from(["planned", "cancelled", "runs", "ended early", "used"]),
+)
+def test_a_booking_that_is_asleep_asks_for_nothing_until_it_is_looked_at_again(
+    at: int, ahead: int, later: int, kind: str
+) -> None:
+    booking = {
+        "planned": EVENT,
+        "cancelled": replace(EVENT, cancelled=True),
+        "runs": replace(EVENT, followed=True, started=START),
+        "ended early": replace(EVENT, followed=True, started=START, ended=START + 9 * M),
+        "used": using(3, peak=9),
+    }[kind]
+    now = START + at * M
+
+    asleep = bookings.asleep(booking, POLICY, lead=LEAD, ahead=ahead * M, now=now)
+
+    then = now + min(later, ahead) * M
+    if asleep is not None:
+        assert kept(booking, then) == 0
+        assert asleep is bookings.phase(booking, POLICY, lead=LEAD, now=then, ready=True)
+    elif kind == "planned":
+        assert START - (15 + ahead) * M <= now < END + 5 * M

@@ -94,7 +94,7 @@ class Picture:
         kept = self._kept(kind, raw)
         before = shelf.kept.get(uid)
         shelf.kept[uid] = (version, kept)
-        if kept is not None and (before is None or before[1] != kept):
+        if kept is not None and (before is None or _is_news(kind, before[1], kept)):
             self._changed(kind, uid, kept)
 
     def drop(self, kind: str, uid: str) -> None:
@@ -274,6 +274,18 @@ class Picture:
 
 def _ref(kind: str, raw: Object) -> PoolRef:
     return PoolRef(kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def _is_news(kind: str, before: Any, kept: Any) -> bool:
+    """Whether it concerns pools. Of an event only what it asks for does, and what it used."""
+    if kind != EVENT or before is None:
+        return bool(before != kept)
+    return _asked(before) != _asked(kept)
+
+
+def _asked(event: Object) -> tuple[Any, ...]:
+    status = event.get("status") or {}
+    return event.get("spec"), event["metadata"].get("labels"), status.get("actualPeak")
 
 
 def _tenant(raw: Object) -> str:
