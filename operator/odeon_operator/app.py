@@ -23,6 +23,7 @@ from odeon_runtime.tasks import EternalTasks
 from odeon_operator.adapters.bookings import EdgeAudiences, KvBookings
 from odeon_operator.adapters.clock import SystemClock
 from odeon_operator.adapters.kube.addresses import KubeAddresses
+from odeon_operator.adapters.kube.announcements import KubeAnnouncements
 from odeon_operator.adapters.kube.budgets import KubeBudgets
 from odeon_operator.adapters.kube.client import KubeClient
 from odeon_operator.adapters.kube.cluster import KubeCluster
@@ -38,6 +39,7 @@ from odeon_operator.api.probes import Health, probes
 from odeon_operator.ports import Outdated, PoolRef, Refused, Unreachable
 from odeon_operator.settings import OperatorSettings
 from odeon_operator.usecases import meters
+from odeon_operator.usecases.announcing import Announcer
 from odeon_operator.usecases.bookings_in_use import BookingsInUse
 from odeon_operator.usecases.event_status import EventStatuses
 from odeon_operator.usecases.guarding import Guard
@@ -86,17 +88,11 @@ class Operator:
             bus, identity=settings.identity, clock=self._clock, changed=self._heard
         )
         self._watch = KubeWatch(self._event, namespace=namespace)
-        pace = Pace(timedelta(seconds=settings.look_s), timedelta(seconds=settings.status_s))
         self._booked = self._bookings(client, bus)
-        reconciler = Reconciler(
-            self._cluster,
-            self._reports,
-            self.lease,
-            clock=self._clock,
-            pace=pace,
-            bookings=self._booked.in_use,
+        self._announcer = Announcer(
+            KubeAnnouncements(client, identity=settings.identity), self.lease, self._clock
         )
-        self._rounds = Rounds(reconciler.reconcile, self._clock)
+        self._rounds = Rounds(self._reconciler().reconcile, self._clock)
         self._replacing = Replacing(
             KubeStatefulSets(client, namespace=namespace),
             self._reports,
@@ -110,15 +106,26 @@ class Operator:
         self._sweeper = Sweeper(
             self._cluster, self._reports, self.lease, others=lambda: self._replacing.members
         )
-        self._guard = Guard(
-            self._cluster,
-            KubeBudgets(client, namespace=namespace),
-            self.lease,
-            every_s=settings.look_s,
-            resync_s=settings.resync_s,
-        )
+        self._guard = self._guarding(KubeBudgets(client, namespace=namespace))
         self._whole_at: float | None = None
         self._heard_at: float | None = None
+
+    def _reconciler(self) -> Reconciler:
+        settings = self._settings
+        return Reconciler(
+            self._cluster,
+            self._reports,
+            self.lease,
+            clock=self._clock,
+            pace=Pace(timedelta(seconds=settings.look_s), timedelta(seconds=settings.status_s)),
+            bookings=self._booked.in_use,
+            announce=self._announcer.announce,
+            runbook=settings.runbook_url,
+        )
+
+    def _guarding(self, budgets: KubeBudgets) -> Guard:
+        look_s, resync_s = self._settings.look_s, self._settings.resync_s
+        return Guard(self._cluster, budgets, self.lease, every_s=look_s, resync_s=resync_s)
 
     def _bookings(self, client: KubeClient, bus: Bus) -> "_Booked":
         settings = self._settings
@@ -173,6 +180,7 @@ class Operator:
         tasks.spawn("statefulsets", self._replacing.run())
         tasks.spawn("addresses", self._publishing.run())
         tasks.spawn("budgets", self._guard.run())
+        tasks.spawn("events", self._announcer.run())
         await self._booked.audiences.start()
         tasks.spawn("bookings", self._booked.told.follow())
         tasks.spawn("projecting", self._booked.projecting.run())

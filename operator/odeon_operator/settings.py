@@ -40,6 +40,9 @@ class OperatorSettings(ServiceSettings):
     """The whole cluster is read this often, whatever events say: bounds how wrong a watch that
     stalls in silence can make the picture."""
 
+    runbook_url: str = "https://odeon.live/docs/operations/conditions"
+    """What the messages of conditions point to; empty: nothing. docs/operations/conditions.md."""
+
     @property
     def terms(self) -> Terms:
         """Times of the lease."""

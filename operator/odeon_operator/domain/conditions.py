@@ -15,6 +15,17 @@ from odeon_operator.domain.policy import Policy, Pool, ScalingMode
 _SHORT_OF = ("allocatable GPUs", "back-off", "unhealthy pods")
 """Limits of `starts` and `planning` that mean that the cluster has not what is wanted."""
 _QUOTA = "quota"
+_TROUBLE = {
+    "Ready": ("InvalidSpec", "PodsRefused"),
+    "Progressing": ("NewPodsFail",),
+    "MetricsAvailable": ("SomeSilent", "NothingHeard"),
+    "Fallback": ("LoadUnknown",),
+    "DrainBlocked": ("StillInUse",),
+    "CapacityShort": ("CannotStart",),
+    "QuotaExceeded": ("TenantsLimited",),
+    "ForeignWriter": ("WrittenByOthers",),
+}
+"""Reasons that somebody should look at; each of these conditions has its section in the runbook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,23 @@ def of_problem(problem: str, at: datetime) -> tuple[Condition, ...]:
         Condition("Ready", False, "InvalidSpec", problem, at),
         Condition("ScalingActive", False, "InvalidSpec", "its pods stay as they are", at),
     )
+
+
+def is_trouble(condition: Condition) -> bool:
+    """Whether somebody should look at it."""
+    return condition.reason in _TROUBLE.get(condition.kind, ())
+
+
+def linked(conditions: Sequence[Condition], runbook: str) -> tuple[Condition, ...]:
+    """With the address of what to do in the message of each that is trouble."""
+
+    def link(one: Condition) -> Condition:
+        if not runbook or not is_trouble(one):
+            return one
+        said = f"{one.message}; see" if one.message else "see"
+        return replace(one, message=f"{said} {runbook}#{one.kind.lower()}")
+
+    return tuple(link(one) for one in conditions)
 
 
 def merged(before: Sequence[Condition], now: Sequence[Condition]) -> tuple[Condition, ...]:

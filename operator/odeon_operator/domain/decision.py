@@ -141,6 +141,31 @@ def explain(decision: Decision) -> tuple[str, ...]:
     return tuple(said)
 
 
+def figures(decision: Decision) -> dict[str, str | int | bool]:
+    """The decision as flat facts, for a span and a line of the log: inputs, rule, result."""
+    did = decision.actions
+    return {
+        "wanted": decision.wanted,
+        "previous": decision.previous,
+        "standing": decision.standing,
+        "rule": decision.rule,
+        "load": " ".join(f"{metric}={float(units):g}" for metric, units in decision.load.units),
+        "certainty": decision.load.certainty.value,
+        "asked": " ".join(f"{c.rule}={c.pods}" for c in decision.candidates),
+        "held_by": " ".join(decision.held_by),
+        "limits": " ".join(f"{x.who}:{x.by}={x.granted}/{x.asked}" for x in decision.limits),
+        "bookings": len(decision.phases),
+        "updated": decision.rollout.updated,
+        "outdated": decision.rollout.outdated,
+        "dry_run": decision.dry_run,
+        "starts": len(did.start),
+        "takes_back": len(did.undrain),
+        "drains": len(did.drain),
+        "hands_over": len(did.hand_over),
+        "deletes": len(did.delete),
+    }
+
+
 def _updating(rollout: Rollout) -> list[str]:
     if not rollout.under_way:
         return []

@@ -46,13 +46,7 @@ def decide(pool: Pool, policy: Policy, inputs: Inputs, memory: Memory) -> Plan:
     current = memory.wanted if memory.wanted is not None else standing
     load = _load(pool, policy, inputs)
     needs = add_up(pool, policy, inputs, load)
-    frame = bounds(
-        least=pool.least,
-        most=pool.most,
-        budget=policy.budget,
-        gpu_hours_today=inputs.gpu_hours_today,
-        current=current,
-    )
+    frame = _frame(pool, policy, inputs, current)
     asked = _asked(pool, policy, needs)
     memory = _noted(memory, asked, load, current, policy, inputs.now)
     number = _paced(
@@ -84,6 +78,16 @@ def decide(pool: Pool, policy: Policy, inputs: Inputs, memory: Memory) -> Plan:
         notices=tuple(sorted({p.notice.why for p in inputs.pods if p.notice is not None})),
     )
     return Plan(decision, _remember(memory, policy, wanted, current, inputs.now))
+
+
+def _frame(pool: Pool, policy: Policy, inputs: Inputs, current: int) -> Bounds:
+    return bounds(
+        least=pool.least,
+        most=pool.most,
+        budget=policy.budget,
+        gpu_hours_today=inputs.gpu_hours_today,
+        current=current,
+    )
 
 
 def _load(pool: Pool, policy: Policy, inputs: Inputs) -> Load:

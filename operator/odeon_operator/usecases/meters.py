@@ -14,6 +14,11 @@ DECISION_SECONDS = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 ACTIONS = Counter("odeon_operator_actions_total", "What was done to pods", ["action"])
+EVENTS = Counter(
+    "odeon_operator_events_total",
+    "What was told as Kubernetes Events, by what came of it",
+    ["result"],
+)
 STATUS_WRITES = Counter("odeon_operator_status_writes_total", "Writes of a pool's status")
 LEADER = Gauge("odeon_operator_leader", "1 while this process holds the lease")
 WATCH_AGE = Gauge(

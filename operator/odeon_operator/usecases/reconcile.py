@@ -13,9 +13,18 @@ from odeon_runtime import telemetry
 from odeon_runtime.logs import logger
 from opentelemetry import trace
 
+from odeon_operator.domain import announcements
+from odeon_operator.domain.announcements import Announcement
 from odeon_operator.domain.booking_status import views
-from odeon_operator.domain.conditions import Circumstances, merged, of_decision, of_problem
-from odeon_operator.domain.decision import Decision, Inputs, Memory, explain
+from odeon_operator.domain.conditions import (
+    Circumstances,
+    Condition,
+    linked,
+    merged,
+    of_decision,
+    of_problem,
+)
+from odeon_operator.domain.decision import Decision, Inputs, Memory, explain, figures
 from odeon_operator.domain.learning import Learned, learn, resumed
 from odeon_operator.domain.planning import decide
 from odeon_operator.domain.pods import Pod
@@ -45,6 +54,7 @@ from odeon_operator.ports import (
     Unreachable,
 )
 from odeon_operator.usecases import meters
+from odeon_operator.usecases.announcing import Announce, unheard
 from odeon_operator.usecases.bookings_in_use import BookingsInUse
 from odeon_operator.usecases.carrying_out import CarryingOut, Outcome, Seen
 
@@ -79,6 +89,7 @@ class _Memory:
         asked, accepted: the status that was written last, and what the API server made of it.
         written: when that was.
         overwritten: when somebody else was last seen to have written it.
+        told: conditions as they were last announced.
     """
 
     uid: str
@@ -88,6 +99,7 @@ class _Memory:
     accepted: PoolStatus | None = None
     written: datetime | None = None
     overwritten: datetime | None = None
+    told: tuple[Condition, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,12 @@ class _Look:
 
 
 class Reconciler:
-    """Looks at pools, one at a time each."""
+    """Looks at pools, one at a time each.
+
+    Args:
+        announce: hears what is worth an Event.
+        runbook: what the messages of conditions point to.
+    """
 
     def __init__(
         self,
@@ -114,7 +131,11 @@ class Reconciler:
         clock: Clock,
         pace: Pace | None = None,
         bookings: BookingsInUse | None = None,
+        announce: Announce = unheard,
+        runbook: str = "",
     ) -> None:
+        self._announce = announce
+        self._runbook = runbook
         self._bookings = bookings or BookingsInUse()
         self._cluster = cluster
         self._reports = reports
@@ -129,20 +150,22 @@ class Reconciler:
         facts = self._cluster.pool(ref)
         if facts is None or facts.leaving:
             self._memories.pop(ref, None)
-            self._bookings.forget(ref)
             return None
         if not self._lease.held:
             return self._pace.retry
         memory = self._remembered(facts)
         self._notice_writers(facts, memory)
         if facts.pool is None or facts.policy is None:
-            return await self._tell(facts, memory, await self._hold(facts))
+            held = await self._hold(facts)
+            self._say(facts, memory, held, ())
+            return await self._tell(facts, memory, held)
         with _tracer.start_as_current_span("reconcile pool") as span:
             look = await self._look(facts, facts.pool, facts.policy, memory)
-            span.set_attribute("odeon.pool", ref.name)
-            span.set_attribute("odeon.wanted", look.decision.wanted)
-            span.set_attribute("odeon.rule", look.decision.rule)
-            soon = await self._tell(facts, memory, self._status(look, memory))
+            span.set_attributes({"odeon.pool": ref.name, "odeon.namespace": ref.namespace})
+            span.set_attributes({f"odeon.{k}": v for k, v in figures(look.decision).items()})
+            status = self._status(look, memory)
+            self._say(facts, memory, status, announcements.of_decision(look.decision, look.pods))
+            soon = await self._tell(facts, memory, status)
         if look.outcome.unreachable:
             return min(soon, self._pace.retry)
         return min(soon, self._pace.again) if look.outcome.outdated else soon
@@ -157,7 +180,7 @@ class Reconciler:
             now=now,
             pods=pods,
             queue_known=self._reports.current,
-            bookings=self._bookings.known(facts, policy, memory.learned.cold_starts, now),
+            bookings=self._bookings.known(facts.bookings),
             cold_starts=memory.learned.cold_starts,
             room=Room(free=self._cluster.free(facts), backoff=memory.learned.backoff),
         )
@@ -166,13 +189,30 @@ class Reconciler:
         memory.scaling = plan.memory
         decision = plan.decision
         if decision.wanted != decision.previous:
-            _log.info("decided", pool=pool.name, said=explain(decision))
+            said = explain(decision)
+            _log.info("decided", pool=pool.name, said=said, **figures(decision))
         outcome = Outcome()
         if not policy.dry_run:
             outcome = await self._work.run(facts, decision.actions, seen, now)
         starting = memory.learned.starting | outcome.made
         memory.learned = replace(memory.learned, starting=starting)
         return _Look(facts, pool, policy, pods, decision, outcome)
+
+    def _say(
+        self,
+        facts: PoolFacts,
+        memory: _Memory,
+        status: PoolStatus,
+        done: tuple[Announcement, ...],
+    ) -> None:
+        """Announce what was done and which conditions turned, each once."""
+        before = memory.told
+        if before is None:
+            before = facts.status.conditions if facts.status is not None else ()
+        memory.told = status.conditions
+        turned = announcements.of_conditions(before, status.conditions)
+        if done or turned:
+            self._announce(facts, (*done, *turned))
 
     def _seen(self, found: Sequence[PodFacts]) -> Seen:
         facts = {f.uid: f for f in found}
@@ -218,7 +258,9 @@ class Reconciler:
             trouble=look.outcome.trouble,
             patience=facts.patience,
         )
-        found = of_decision(look.pool, look.policy, decision, look.pods, about)
+        found = linked(
+            of_decision(look.pool, look.policy, decision, look.pods, about), self._runbook
+        )
         starts = memory.learned.cold_starts
         return PoolStatus(
             generation=facts.generation,
@@ -242,7 +284,7 @@ class Reconciler:
         They are labelled and counted all the same: what protects live work goes by that.
         """
         before, now = facts.status, self._clock.now()
-        found = of_problem(facts.problem, now)
+        found = linked(of_problem(facts.problem, now), self._runbook)
         seen = self._seen(self._cluster.pods(facts.uid))
         await self._work.run(facts, Actions(), seen, now)
         pods = tuple(seen.pods.values())

@@ -13,6 +13,11 @@ async def test_a_pool_gets_its_pods_and_says_so(site: Site) -> None:
     status = site.pool()["status"]
     assert (status["desired"]["replicas"], status["desired"]["rule"]) == (3, "minReplicas")
     assert "finalizers" not in site.pool()["metadata"]
+    events = f"/apis/events.k8s.io/v1/namespaces/{site.namespace}/events"
+    await site.until(lambda: bool(site.api.get(events)["items"]))
+    told = {e["reason"]: e for e in site.api.get(events)["items"]}
+    assert "main wants 3 pods" in told["ScaledOut"]["note"]
+    assert told["ScaledOut"]["regarding"]["uid"] == site.pool()["metadata"]["uid"]
 
 
 async def test_an_idle_pod_is_drained_by_its_agent_and_then_deleted_a_busy_one_stays(
