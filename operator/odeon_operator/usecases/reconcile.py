@@ -150,6 +150,7 @@ class Reconciler:
         facts = self._cluster.pool(ref)
         if facts is None or facts.leaving:
             self._memories.pop(ref, None)
+            self._bookings.forget(ref)
             return None
         if not self._lease.held:
             return self._pace.retry
@@ -180,7 +181,7 @@ class Reconciler:
             now=now,
             pods=pods,
             queue_known=self._reports.current,
-            bookings=self._bookings.known(facts.bookings),
+            bookings=self._bookings.known(facts, policy, memory.learned.cold_starts, now),
             cold_starts=memory.learned.cold_starts,
             room=Room(free=self._cluster.free(facts), backoff=memory.learned.backoff),
         )
