@@ -16,21 +16,26 @@ say "Running the tests"
 step "Rust" cargo test --locked --workspace -q
 step "web" npm --prefix web test
 
-# Most tests wait more than they work, so two halves run side by side. What starts the whole product or measures it has the machine to itself.
-here=(services/recorder services/room services/signaling services/transcoder)
+# Most tests wait more than they work, so two halves run side by side. What starts the whole product, runs pods on a node or
+# measures has the machine to itself.
+here=(services/recorder services/room services/signaling services/transcoder tests/cluster)
 beside=(libs operator cli)
 for folder in services/*; do
   [[ " ${here[*]} " == *" $folder "* ]] || beside+=("$folder")
 done
-alone=(loadtest tests)
+alone=(loadtest)
+for folder in tests/*/; do
+  [ "$folder" = tests/cluster/ ] || alone+=("$folder")
+done
 
 failed=0
 log="$LOGS/tests-beside.$$.log"
 "${pytest[@]}" "${beside[@]}" >"$log" 2>&1 &
 trap 'kill $! 2>/dev/null || true' EXIT
-"${pytest[@]}" "${here[@]}" || failed=1
+"${pytest[@]}" -m "not node" "${here[@]}" || failed=1
 wait $! || failed=1
 trap - EXIT
 cat "$log" && rm -f "$log"
 "${pytest[@]}" "${alone[@]}" || failed=1
+"${pytest[@]}" -m node tests/cluster || failed=1
 exit $failed
