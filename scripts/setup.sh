@@ -71,6 +71,7 @@ test_packages() {
   for pair in /usr/bin/chromium=chromium /usr/lib/postgresql=postgresql /usr/bin/ffprobe=ffmpeg \
     /usr/share/fonts/opentype/noto=fonts-noto-cjk /usr/sbin/haproxy=haproxy \
     /usr/sbin/varnishd=varnish /usr/sbin/nginx=nginx-light /usr/bin/h2load=nghttp2-client \
+    /usr/bin/promtool=prometheus \
     /usr/bin/containerd=containerd /usr/lib/cni/ptp=containernetworking-plugins \
     /usr/sbin/iptables=iptables /usr/bin/mmdebstrap=mmdebstrap; do
     [ -e "${pair%%=*}" ] || missing+=("${pair##*=}")
