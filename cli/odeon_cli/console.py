@@ -43,6 +43,12 @@ def emit(record: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def show_lines(lines: Sequence[str]) -> None:
+    """Plain lines for people, on standard output."""
+    sys.stdout.write("\n".join(lines) + "\n\n")
+    sys.stdout.flush()
+
+
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for people, on standard output."""
     from rich.console import Console

@@ -64,3 +64,20 @@ def simulate(
             as_json=as_json,
         )
     )
+
+
+@app.command()
+def explain(
+    pool: Annotated[
+        str, typer.Argument(help="Its name; edgepool/NAME where both kinds have one of that name.")
+    ],
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Where it is; else that of the context.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Say why a pool in a cluster has the pods that it has, by its last decisions."""
+    from odeon_cli.scaling.explain import ExplainOptions
+    from odeon_cli.scaling.explain import explain as run
+
+    run(ExplainOptions(pool, namespace, as_json))

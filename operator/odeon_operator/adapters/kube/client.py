@@ -59,6 +59,11 @@ class KubeClient:
         if self._session is not None:
             await self._session.close()
 
+    @property
+    def namespace(self) -> str:
+        """The one that the kubeconfig's context, or the service account, names; else empty."""
+        return (self._info.default_namespace or "") if self._info is not None else ""
+
     async def _log_in(self, refused: aiohttp.ClientSession | None) -> None:
         """Take new credentials in place of those of a session; of many that ask, the first does."""
         async with self._login:
