@@ -32,6 +32,7 @@ from odeon_operator.adapters.kube.lease import KubeLease
 from odeon_operator.adapters.kube.picture import EVENT, TENANT, Picture
 from odeon_operator.adapters.kube.statefulsets import KubeStatefulSets
 from odeon_operator.adapters.kube.watch import KubeWatch
+from odeon_operator.adapters.queue import OfferQueue
 from odeon_operator.adapters.reports import KvReports
 from odeon_operator.api.events import EventObjects
 from odeon_operator.api.objects import KubeObjects
@@ -89,6 +90,7 @@ class Operator:
         )
         self._watch = KubeWatch(self._event, namespace=namespace)
         self._booked = self._bookings(client, bus)
+        self._queue = OfferQueue(bus, self._clock, self._other_jobs_wait)
         self._announcer = Announcer(
             KubeAnnouncements(client, identity=settings.identity), self.lease, self._clock
         )
@@ -119,6 +121,7 @@ class Operator:
             clock=self._clock,
             pace=Pace(timedelta(seconds=settings.look_s), timedelta(seconds=settings.status_s)),
             bookings=self._booked.in_use,
+            queue=self._queue,
             announce=self._announcer.announce,
             runbook=settings.runbook_url,
         )
@@ -172,6 +175,7 @@ class Operator:
     async def _act(self, tasks: EternalTasks) -> None:
         tasks.spawn("reports", self._reports.follow_reports())
         tasks.spawn("drains", self._reports.follow_drains())
+        tasks.spawn("queue", self._queue.follow())
         # Nothing is decided before everything was read once.
         await self._make_whole()
         tasks.spawn("watch", self._watch.run())
@@ -227,6 +231,10 @@ class Operator:
 
     def _concerns(self, ref: PoolRef) -> None:
         self._rounds.concerns(ref)
+
+    def _other_jobs_wait(self) -> None:
+        for ref in self._cluster.pools():
+            self._rounds.concerns(ref)
 
     def _heard(self, pod_uid: str) -> None:
         self._replacing.concerns(pod_uid)

@@ -65,6 +65,7 @@ class PoolFacts:
     Attributes:
         pool, policy: None when the spec cannot be used; `problem` says why.
         status: as it stands, by whoever wrote it; None when there is none or it cannot be read.
+        tenant: whose it is alone; empty: everybody's.
         patience: how long its pods may drain before somebody should look.
         leaving: somebody deleted it.
     """
@@ -79,6 +80,7 @@ class PoolFacts:
     scale: Scale = Scale()
     status: PoolStatus | None = None
     bookings: tuple[Booking, ...] = ()
+    tenant: str = ""
     patience: timedelta = timedelta(minutes=10)
     leaving: bool = False
 
@@ -202,6 +204,14 @@ class BookingFacts(Protocol):
 
     def running(self, name: str) -> Mapping[str, int] | None:
         """Jobs by profile that run for the LiveEvent of this name; None when it is not known."""
+        ...
+
+
+class Queue(Protocol):
+    """Work that nobody has taken yet."""
+
+    def waiting(self) -> Mapping[str, int] | None:
+        """Jobs that wait for a transcoder, by tenant; None when it is not known."""
         ...
 
 

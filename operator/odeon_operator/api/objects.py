@@ -104,7 +104,10 @@ class KubeObjects:
         except (ValidationError, InvalidArgument) as error:
             return replace(facts, problem=_told(error))
         patience = timedelta(seconds=shape.drain.soft_seconds)
-        return replace(facts, pool=pool, policy=policy, bookings=booked, patience=patience)
+        tenant = shape.tenant_ref.name if shape.tenant_ref is not None else ""
+        return replace(
+            facts, pool=pool, policy=policy, bookings=booked, tenant=tenant, patience=patience
+        )
 
     def pod(self, raw: Object) -> PodFacts | None:
         """A pool's pod; None for one without the labels that the operator gives."""

@@ -49,6 +49,7 @@ from odeon_operator.ports import (
     Outdated,
     PoolFacts,
     PoolRef,
+    Queue,
     Refused,
     Reports,
     Unreachable,
@@ -57,6 +58,7 @@ from odeon_operator.usecases import meters
 from odeon_operator.usecases.announcing import Announce, unheard
 from odeon_operator.usecases.bookings_in_use import BookingsInUse
 from odeon_operator.usecases.carrying_out import CarryingOut, Outcome, Seen
+from odeon_operator.usecases.waiting import waiting
 
 _log = logger(__name__)
 _tracer = telemetry.tracer(__name__)
@@ -118,6 +120,7 @@ class Reconciler:
     """Looks at pools, one at a time each.
 
     Args:
+        queue: work that waits; None: there is none.
         announce: hears what is worth an Event.
         runbook: what the messages of conditions point to.
     """
@@ -131,12 +134,14 @@ class Reconciler:
         clock: Clock,
         pace: Pace | None = None,
         bookings: BookingsInUse | None = None,
+        queue: Queue | None = None,
         announce: Announce = unheard,
         runbook: str = "",
     ) -> None:
         self._announce = announce
         self._runbook = runbook
         self._bookings = bookings or BookingsInUse()
+        self._queue = queue
         self._cluster = cluster
         self._reports = reports
         self._lease = lease
@@ -177,10 +182,12 @@ class Reconciler:
         pods = tuple(seen.pods.values())
         failed = [f.uid for f in seen.facts.values() if f.failed and f.version == pool.version]
         memory.learned = learn(memory.learned, pods, failed, now, pool.version)
+        waits = waiting(facts, self._queue)
         inputs = Inputs(
             now=now,
             pods=pods,
-            queue_known=self._reports.current,
+            tenants=waits.tenants,
+            queue_known=self._reports.current and waits.known,
             bookings=self._bookings.known(facts, policy, memory.learned.cold_starts, now),
             cold_starts=memory.learned.cold_starts,
             room=Room(free=self._cluster.free(facts), backoff=memory.learned.backoff),

@@ -10,12 +10,14 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from odeon.bookings.v1 import bookings_pb2
+from odeon.events.v1 import events_pb2
 from odeon.room.v1 import room_pb2 as pb
 from odeon.room.v1 import room_pb2_grpc
 from odeon_room import app as room_app
 from odeon_room.settings import RoomSettings
+from odeon_runtime import subjects
 from odeon_runtime.bookings import Bookings
-from odeon_runtime.bus import Bus
+from odeon_runtime.bus import Bus, envelope
 from odeon_testkit.issuer import SERVICE_SECRET
 from odeon_testkit.kube.api import Object, Refused
 from odeon_testkit.nats import NatsServer, nats_server
@@ -214,3 +216,21 @@ async def test_who_names_a_tenant_of_another_namespace_is_told_so_and_gets_nothi
     finally:
         with suppress(Refused):
             site.api.delete(tenant)
+
+
+async def test_a_job_that_waits_starts_the_first_pod_of_an_empty_pool(
+    site: Site, nats: NatsServer
+) -> None:
+    site.make_policy("nothing-free", buffer=0)
+    site.make_pool(policyRef={"name": "nothing-free"})
+    site.operator().start()
+    await site.until(lambda: site.condition("MetricsAvailable").get("status") == "True")
+    assert site.names() == []
+
+    async with Bus(nats.url, name="room") as bus:
+        await bus.connected.wait()
+        await bus.ensure_streams()
+        body = envelope("acme", job_offered=events_pb2.JobOffered(job_id="j1", slots=1))
+        await bus.publish_now(subjects.work("transcoder.job.offer", "acme", "j1"), body)
+
+        await site.serving(1)
