@@ -12,11 +12,11 @@ printf 'chdb\n' | "$UV" pip compile -q --universal --python-version 3.11 --gener
 names() { "$UV" pip compile -q --python-platform linux --python-version 3.11 --no-header --no-annotate --no-emit-index-url -c "$ODEON_CACHE/constraints.txt" "$@" | sed 's/==.*//'; }
 lists=images/requirements
 names pyproject.toml >$lists/common.txt
-printf 'av\nnumpy\npillow\n' | names - >$lists/video.txt
-for service in auth room signaling recorder analytics gateway operator; do
+printf 'av\nnumpy\n' | names - >$lists/video.txt
+for service in auth room recorder analytics gateway operator; do
   names pyproject.toml --extra $service | grep -vxFf $lists/common.txt >$lists/$service.txt
 done
-for service in transcoder cli; do
+for service in signaling transcoder cli; do
   names pyproject.toml --extra $service | grep -vxFf $lists/common.txt | grep -vxFf $lists/video.txt >$lists/$service.txt
 done
 for folder in . libs/media/fuzz services/edge/fuzz; do

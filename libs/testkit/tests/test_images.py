@@ -1,10 +1,13 @@
 """Images have the same digest wherever they are made, and hold what is locked."""
 
+import ast
 import io
 import json
 import os
+import sys
 import tarfile
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -97,3 +100,44 @@ def test_every_deployable_has_an_image() -> None:
     assert images == folders | {"operator", "cli"}
     for about in ENTRIES.values():
         assert all((SOURCE / package).is_dir() for package in about.get("packages", ()))
+
+
+# Imported only where they were added by hand.
+OPTIONAL = {"chdb", "matplotlib"}
+# What tests import of the test kit, which the CLI's image has for its test card and its players.
+OF_TESTS = "libs/testkit/odeon_testkit"
+
+
+def imported(folder: Path) -> set[str]:
+    """Top-level modules that the files of a package import, also within functions."""
+    found = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+    return {name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("service", [n for n, about in ENTRIES.items() if "requirements" in about])
+def test_an_image_has_every_package_that_its_own_code_imports(service: str) -> None:
+    about = ENTRIES[service]
+    below = [folder for name in about["on"] for folder in ENTRIES[name]["packages"]]
+    ours = {Path(folder).name for folder in (*below, *about["packages"])}
+    listed = {
+        name
+        for chosen in about["requirements"]
+        for name in (STEPS / "requirements" / f"{chosen}.txt").read_text().split()
+    }
+    distributions = packages_distributions()
+
+    missing = {
+        module
+        for folder in about["packages"]
+        if folder != OF_TESTS
+        for module in imported(SOURCE / folder) - sys.stdlib_module_names - ours - OPTIONAL
+        if not {d.lower().replace("_", "-") for d in distributions.get(module, ())} & listed
+    }
+
+    assert missing == set()
