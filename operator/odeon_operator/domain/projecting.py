@@ -125,10 +125,16 @@ class Places:
     own: Mapping[str, Sequence[str]] = field(default_factory=dict)
     watched: str = ""
 
-    def of(self, tenant: str) -> str:
-        """Where the bookings of a tenant are shown: in the first of its namespaces."""
-        seen = [n for n in self.own.get(tenant, ()) if not self.watched or n == self.watched]
-        return seen[0] if seen else self.home
+    def of(self, tenant: str) -> str | None:
+        """Where the bookings of a tenant are shown: in the first of its namespaces.
+
+        None where none of them is looked at here: whoever looks at them shows them.
+        """
+        mine = self.own.get(tenant)
+        if not mine:
+            return self.home
+        seen = [n for n in mine if not self.watched or n == self.watched]
+        return seen[0] if seen else None
 
     def admits(self, tenant: str, namespace: str) -> bool:
         """Whether what stands in a namespace may be a tenant's.
@@ -189,8 +195,7 @@ def project(
     now: datetime,
 ) -> Projection:
     """Hold what is told against what stands."""
-    wanted, unnamed = _wanted(facts, places)
-    shown = {ref.name: ref for ref in wanted}
+    shown, wanted, unnamed = _wanted(facts, places)
     by_ref = {one.ref: one for one in standing if not one.leaving}
     change: list[tuple[StandingEvent, EventSpec]] = []
     delete, taken = [], []
@@ -204,7 +209,7 @@ def project(
             continue
         if spec is not None and not over:
             taken.append(one.ref)
-        elsewhere = shown.get(one.ref.name, one.ref) != one.ref
+        elsewhere = shown.get(one.ref.name, one.ref.namespace) != one.ref.namespace
         if one.outlived(now) or (one.projected and (over or elsewhere)):
             delete.append(one)
     make = {ref: spec for ref, spec in wanted.items() if not _outlived(spec, now)}
@@ -213,16 +218,20 @@ def project(
 
 def _wanted(
     facts: Collection[BookingFact], places: Places
-) -> tuple[dict[EventRef, EventSpec], list[tuple[str, str]]]:
+) -> tuple[dict[str, str | None], dict[EventRef, EventSpec], list[tuple[str, str]]]:
+    """Namespaces by name, what is wanted there, and what has no name."""
+    shown: dict[str, str | None] = {}
     wanted: dict[EventRef, EventSpec] = {}
     unnamed = []
     for fact in facts:
-        name = name_of(fact.tenant, fact.event)
+        name, where = name_of(fact.tenant, fact.event), places.of(fact.tenant)
         if name is None:
             unnamed.append((fact.tenant, fact.event))
-        else:
-            wanted[EventRef(places.of(fact.tenant), name)] = spec_of(fact)
-    return wanted, unnamed
+            continue
+        shown[name] = where
+        if where is not None:
+            wanted[EventRef(where, name)] = spec_of(fact)
+    return shown, wanted, unnamed
 
 
 def _outlived(spec: EventSpec, now: datetime) -> bool:

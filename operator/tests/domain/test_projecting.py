@@ -98,7 +98,7 @@ def test_a_tenant_with_namespaces_has_its_bookings_in_the_first_that_is_looked_a
 
     assert Places("odeon", own).of("acme") == "acme-live"
     assert Places("odeon", own, watched="acme-test").of("acme") == "acme-test"
-    assert Places("odeon", own, watched="odeon").of("acme") == "odeon"
+    assert Places("odeon", own, watched="odeon").of("acme") is None
     assert Places("odeon", own).of("other") == "odeon"
 
 
@@ -109,6 +109,24 @@ def test_a_booking_whose_tenant_gets_a_namespace_is_shown_there_and_no_longer_he
 
     assert found.make == {EventRef("acme-live", "acme.gala"): spec_of(FACT)}
     assert found.delete == [there]
+
+
+def test_a_booking_is_left_to_whoever_looks_at_the_namespaces_of_its_tenant() -> None:
+    there = standing(spec_of(FACT))
+    elsewhere = Places("odeon", {"acme": ("acme-live",)}, watched="odeon")
+
+    assert look([FACT], [], places=elsewhere).make == {}
+    assert look([FACT], [there], places=elsewhere).delete == [there]
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from("uvw"), max_size=2)))
+def test_what_is_shown_is_admitted_or_belongs_to_somebody_else(own: dict[str, list[str]]) -> None:
+    for watched in ("", "u", "v"):
+        places = Places(watched or "w", own, watched)
+        for tenant in "abc":
+            where = places.of(tenant)
+            taken = any(where in theirs for t, theirs in own.items() if t != tenant)
+            assert where is None or taken or places.admits(tenant, where)
 
 
 def test_a_namespace_of_a_tenant_admits_nobody_else() -> None:
