@@ -81,6 +81,7 @@ class PipedProcesses:
                 sys.executable,
                 "-m",
                 "odeon_transcoder.pipeline",
+                f"--parent={os.getpid()}",
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -220,12 +220,13 @@ def main() -> None:
     """Entry point of `python -m odeon_transcoder.pipeline`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--gpu", action="store_true", help="allow what CUDA needs")
+    parser.add_argument("--parent", type=int, required=True, help="process id of who starts this")
     arguments = parser.parse_args()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s"
     )
     reporter = Reporter()
-    limits.apply(gpu=arguments.gpu)
+    limits.apply(gpu=arguments.gpu, parent=arguments.parent)
     _warm_up()
     reporter.send(messages.Hello(os.getpid()))
     job: Job | None = None

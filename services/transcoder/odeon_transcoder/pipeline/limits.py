@@ -22,8 +22,13 @@ CPU_SECONDS = 64 * 24 * 3600
 """Sixty-four core-days: above the longest event, below for ever."""
 
 
-def apply(*, gpu: bool) -> None:
-    """Give up what is not needed; die with the parent."""
+def apply(*, gpu: bool, parent: int) -> None:
+    """Give up what is not needed; die with the parent.
+
+    Args:
+        gpu: leave what CUDA needs.
+        parent: process id of who started this process. It may be 1, the first of a container.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     limits = {
@@ -41,7 +46,8 @@ def apply(*, gpu: bool) -> None:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (capped, capped))
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:
+    # It may have died before the line above.
+    if os.getppid() != parent:
         raise SystemExit("the parent is gone")
     # The parent decides when to stop; a terminal's Ctrl-C goes to the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
