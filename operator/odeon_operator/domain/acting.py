@@ -105,7 +105,9 @@ def _onward(turn: Turn) -> Acts:
     if not known or turn.rollout.halted:
         return Acts(Actions(drain=_useless(turn), delete=_empty(turn)))
     waits = turn.inputs.room.backoff.waits(turn.inputs.now)
-    more = update.surge(pods, pool.version, pool.update, turn.frame, hands_over=pool.hands_over)
+    more = update.surge(
+        pods, pool.version, pool.update, turn.frame, hands_over=pool.hands_over, now=turn.inputs.now
+    )
     start = _startable(turn, 0 if waits else more)
     leaving = update.leaving(
         pods,
@@ -171,7 +173,7 @@ def _surplus(turn: Turn) -> tuple[str, ...]:
 def _useless(turn: Turn) -> tuple[str, ...]:
     if turn.policy.pause_in:
         return ()
-    return update.useless(turn.inputs.pods, turn.pool.version)
+    return update.useless(turn.inputs.pods, turn.pool.version, turn.inputs.now)
 
 
 def _empty(turn: Turn, kept: Sequence[str] = ()) -> tuple[str, ...]:

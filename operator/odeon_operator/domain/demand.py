@@ -105,5 +105,7 @@ def measure(
 
 def _counts(pod: Pod, *, hands_over: bool) -> bool:
     if pod.state is PodState.DRAINING:
-        return (hands_over or pod.notice is not None) and not pod.never_ran
+        # One that only started when its node was given up has nothing to move.
+        leaves = pod.notice is not None and pod.report is not None
+        return (hands_over or leaves) and not pod.never_ran
     return pod.state in (PodState.READY, PodState.ALLOCATED)

@@ -20,6 +20,9 @@ from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.selection import Scheduling
 from odeon_operator.domain.starts import Backoff
 
+LINGERING = timedelta(minutes=1)
+"""An update waits so long for a pod that drains without work; then somebody has to look at it."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpdateStrategy:
@@ -111,13 +114,14 @@ def surge(
     frame: Frame,
     *,
     hands_over: bool,
+    now: datetime,
 ) -> int:
     """Pods of the new template to start beyond the wanted number.
 
     What exists counts, what still drains too, or an update would buy a second cluster. Jobs that
     finish where they are need their pods beside those that the rest of the load asks for.
     """
-    existing = [p for p in pods if p.state is not PodState.GONE]
+    existing = [p for p in pods if p.state is not PodState.GONE and not _lingers(p, now)]
     finishing = 0 if hands_over else sum(1 for p in existing if _finishes(p))
     room = max(frame.wanted, frame.asked + finishing) + strategy.surge(frame.wanted)
     new = sum(1 for p in existing if p.standing and p.version == version)
@@ -155,26 +159,27 @@ def leaving(
     idle = [uid for uid in chosen if by_uid[uid].state is PodState.READY]
     if not idle:
         return chosen[: max(0, spare)]
-    draining = sum(1 for p in pods if p.state is PodState.DRAINING and not _finishes(p))
+    draining = sum(1 for p in pods if p.state is PodState.DRAINING and not _stays(p, now))
     budget = strategy.idle(frame.wanted) - draining
     room = spare + _dip(strategy, frame, rollout)
     most = sum(1 for p in pods if serves(p)) - frame.promised
     return tuple(idle[: max(0, min(room, budget, most))])
 
 
-def useless(pods: Sequence[Pod], version: str) -> tuple[str, ...]:
+def useless(pods: Sequence[Pod], version: str, now: datetime) -> tuple[str, ...]:
     """Pods of older templates that take nothing away when they drain: they crash, or wait.
 
-    One that only starts is nearly there, and is replaced in its turn.
+    One that only starts is nearly there and is replaced in its turn, unless it does so for long
+    and the new template was seen to serve.
     """
-    return tuple(
-        p.uid
-        for p in pods
-        if p.state is PodState.STARTING
-        and p.version != version
-        and p.report is None
-        and (not p.healthy or p.never_ran)
-    )
+    proven = any(serves(p) and p.version == version for p in pods)
+
+    def lost(pod: Pod) -> bool:
+        late = proven and now - pod.created > PENDING_TOO_LONG
+        return not pod.healthy or pod.never_ran or late
+
+    starting = (p for p in pods if p.state is PodState.STARTING and p.version != version)
+    return tuple(p.uid for p in starting if p.report is None and lost(p))
 
 
 def serves(pod: Pod) -> bool:
@@ -186,6 +191,17 @@ def _dip(strategy: UpdateStrategy, frame: Frame, rollout: Rollout) -> int:
     """Idle pods that may be missing meanwhile, because none can stand beside the others."""
     idle = strategy.idle(frame.wanted)
     return idle if strategy.surge(frame.wanted) == 0 else min(idle, rollout.unplaced)
+
+
+def _lingers(pod: Pod, now: datetime) -> bool:
+    """It drains for long, though it has no work that is known of."""
+    asked = pod.drain_asked
+    draining = pod.state is PodState.DRAINING and not _finishes(pod)
+    return draining and asked is not None and now - asked > LINGERING
+
+
+def _stays(pod: Pod, now: datetime) -> bool:
+    return _finishes(pod) or _lingers(pod, now)
 
 
 def _finishes(pod: Pod) -> bool:

@@ -81,6 +81,12 @@ def test_a_load_that_has_to_move_is_load() -> None:
     assert decided([moving(0, 2), moving(1, 2), pod(2)], wanted=1).wanted == 3
 
 
+def test_a_pod_that_never_came_up_on_its_node_makes_no_load_unknown() -> None:
+    gone = pod(0, state=PodState.DRAINING, report=None, drain_asked=ASKED, notice=CORDON)
+
+    assert decided([gone, pod(1)], wanted=1).load.certainty == "known"
+
+
 def test_the_next_pods_wait_until_those_that_handed_over_are_gone() -> None:
     room = [pod(5), pod(6)]
 

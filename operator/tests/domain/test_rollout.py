@@ -17,7 +17,7 @@ from odeon_operator.domain.planning import decide
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.policy import Policy, Pool
 from odeon_operator.domain.reports import Metric, Report
-from odeon_operator.domain.rollout import UpdateStrategy
+from odeon_operator.domain.rollout import LINGERING, UpdateStrategy
 from odeon_operator.domain.starts import Backoff, Room
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -119,6 +119,26 @@ def test_a_template_that_corrects_another_one_replaces_its_crashing_pods_at_once
     waiting = starting(5, version="bad", node="")
 
     assert decided([*old, crashing, waiting], least=4).actions.drain == ("u4", "u5")
+
+
+def test_old_pods_that_never_come_up_go_once_the_new_template_was_seen_to_serve() -> None:
+    stuck = [starting(n, version="old") for n in range(3)]
+    fresh = starting(3, version="old", created=NOW - S)
+
+    before = decided([*stuck, fresh, starting(4)], least=4)
+    after = decided([*stuck, fresh, pod(4, version="new")], least=4)
+
+    assert before.actions.drain == ()
+    assert after.actions.drain == ("u0", "u1", "u2")
+
+
+def test_a_pod_that_drains_for_ever_without_work_does_not_hold_up_an_update() -> None:
+    lingers = replace(draining(5), drain_asked=NOW - 2 * LINGERING)
+    just_asked = draining(5)
+    old = [pod(n) for n in range(4)]
+
+    assert len(decided([*old, lingers], least=4).actions.start) == 1
+    assert decided([*old, just_asked], least=4).actions.start == ()
 
 
 def test_after_failed_starts_the_next_try_waits() -> None:
