@@ -3,7 +3,7 @@
 Sentences say what stands and no times, so that nothing is written while nothing changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -86,6 +86,15 @@ def of_problem(problem: str, at: datetime) -> tuple[Condition, ...]:
         Condition("Ready", False, "InvalidSpec", problem, at),
         Condition("ScalingActive", False, "InvalidSpec", "its pods stay as they are", at),
     )
+
+
+def troubles(conditions: Iterable[Condition]) -> Mapping[str, int]:
+    """How many of these are trouble, by kind; every kind that can be is named."""
+    found = dict.fromkeys(_TROUBLE, 0)
+    for one in conditions:
+        if is_trouble(one):
+            found[one.kind] += 1
+    return found
 
 
 def is_trouble(condition: Condition) -> bool:

@@ -20,6 +20,11 @@ EVENTS = Counter(
     ["result"],
 )
 STATUS_WRITES = Counter("odeon_operator_status_writes_total", "Writes of a pool's status")
+TROUBLE = Gauge(
+    "odeon_operator_pools_in_trouble",
+    "Pools of which a condition says that somebody should look at it",
+    ["condition"],
+)
 LEADER = Gauge("odeon_operator_leader", "1 while this process holds the lease")
 WATCH_AGE = Gauge(
     "odeon_operator_watch_age_seconds",

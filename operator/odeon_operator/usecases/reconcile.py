@@ -23,6 +23,7 @@ from odeon_operator.domain.conditions import (
     merged,
     of_decision,
     of_problem,
+    troubles,
 )
 from odeon_operator.domain.decision import Decision, Inputs, Memory, explain, figures
 from odeon_operator.domain.learning import Learned, learn, resumed
@@ -156,6 +157,7 @@ class Reconciler:
         if facts is None or facts.leaving:
             self._memories.pop(ref, None)
             self._bookings.forget(ref)
+            self._count_trouble()
             return None
         if not self._lease.held:
             return self._pace.retry
@@ -214,13 +216,20 @@ class Reconciler:
         done: tuple[Announcement, ...],
     ) -> None:
         """Announce what was done and which conditions turned, each once."""
-        before = memory.told
+        before, first = memory.told, memory.told is None
         if before is None:
             before = facts.status.conditions if facts.status is not None else ()
         memory.told = status.conditions
         turned = announcements.of_conditions(before, status.conditions)
         if done or turned:
             self._announce(facts, (*done, *turned))
+        if first or turned:
+            self._count_trouble()
+
+    def _count_trouble(self) -> None:
+        told = (one for memory in self._memories.values() for one in memory.told or ())
+        for kind, pools in troubles(told).items():
+            meters.TROUBLE.labels(kind).set(pools)
 
     def _seen(self, found: Sequence[PodFacts]) -> Seen:
         facts = {f.uid: f for f in found}

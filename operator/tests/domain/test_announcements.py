@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 from odeon_operator.domain import announcements
-from odeon_operator.domain.conditions import Condition, linked
-from odeon_operator.domain.decision import Decision
+from odeon_operator.domain.conditions import Condition, linked, troubles
+from odeon_operator.domain.decision import Decision, figures
 from odeon_operator.domain.demand import Certainty, Load
+from odeon_operator.domain.limits import Limit
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.reports import Metric
 from odeon_operator.domain.selection import Actions
@@ -61,6 +62,22 @@ def test_a_condition_is_told_when_it_turns_and_new_only_if_it_is_trouble() -> No
     assert [t.warning for t in announcements.of_conditions([fine], [short])] == [False]
     (told,) = announcements.of_conditions([fine], [fine, blocked])
     assert (told.warning, told.note) == (True, "DrainBlocked holds: p: busy")
+
+
+def test_trouble_is_counted_by_condition_and_none_is_zero() -> None:
+    found = troubles([condition("DrainBlocked", "StillInUse"), condition("Ready", "TooFewPods")])
+
+    assert (found["DrainBlocked"], found["Ready"], found["CapacityShort"]) == (1, 0, 0)
+
+
+def test_a_decision_is_told_in_flat_facts_inputs_rule_and_result() -> None:
+    decision = replace(AT_REST, wanted=6, limits=(Limit("main", "maxReplicas", 9, 6),))
+
+    told = figures(decision)
+
+    assert (told["load"], told["certainty"]) == ("ActiveTranscodes=4", "known")
+    assert (told["rule"], told["wanted"], told["previous"]) == ("load", 6, 4)
+    assert told["limits"] == "main:maxReplicas=6/9"
 
 
 def test_trouble_says_where_to_read_on() -> None:

@@ -13,11 +13,9 @@ from odeon_operator.usecases.sweep import Sweeper
 from odeon_testkit.fleet import FleetAgent
 from odeon_testkit.fleet_world import World
 
+from .deaths import Killed, counting_kills, die_at
+
 SCALE_INS = 60
-
-
-class Killed(BaseException):
-    """The process died here."""
 
 
 async def _draining(world: World, *, spare: int = 1) -> list[str]:
@@ -242,7 +240,7 @@ async def test_no_session_is_cut_by_two_operators_who_both_act_and_see_late(
 ) -> None:
     chance = Random(seed)
     world.set_pool(least=0)
-    killed = _counting_kills(world)
+    killed = counting_kills(world)
     operators = [world.operator, world.start("operator-2")]
     ticks = 0
     while len(world.api.deleted) < SCALE_INS:
@@ -269,18 +267,18 @@ async def test_an_operator_killed_between_any_two_writes_leaves_no_double_and_cu
     world: World, seed: int
 ) -> None:
     chance = Random(100 + seed)
-    killed = _counting_kills(world)
+    killed = counting_kills(world)
     deaths = 0
     for tick in range(600):
         _live(world, chance, busy=tick // 20 % 2 == 0)
         world.operator.sync()
-        _die_at(world, chance.randrange(1, 30))
+        die_at(world, chance.randrange(1, 30))
         try:
             await world.operator.look(world.ref)
         except* Killed:
             deaths += 1
             world.operator = world.start(f"operator-{tick}")
-    _die_at(world, 0)
+    die_at(world, 0)
 
     assert deaths >= 10
     assert killed == []
@@ -309,31 +307,3 @@ def _live(world: World, chance: Random, *, busy: bool) -> None:
             agent.heed()
         if chance.random() < 0.9:
             agent.speak()
-
-
-def _counting_kills(world: World) -> list[str]:
-    """Names of pods that are deleted with work in them."""
-    killed: list[str] = []
-
-    def look(pod: PodFacts) -> None:
-        agent = world.agents.get(pod.uid)
-        found = world.api.pods.get(pod.uid)
-        unchanged = found is not None and found.revision == pod.revision
-        if unchanged and agent is not None and agent.sessions + agent.pulls:
-            killed.append(pod.name)
-
-    world.api.before_delete = look
-    return killed
-
-
-def _die_at(world: World, steps: int) -> None:
-    """The operator dies before or after one of its next writes; 0: it lives."""
-    left = steps
-
-    def toll() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    world.api.toll = world.kv.toll = toll

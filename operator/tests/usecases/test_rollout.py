@@ -5,9 +5,10 @@ from random import Random
 import pytest
 from odeon_operator.domain.amounts import Count
 from odeon_operator.domain.rollout import UpdateStrategy
-from odeon_operator.domain.sight import PodFacts
 from odeon_testkit.fleet import FleetAgent
 from odeon_testkit.fleet_world import World
+
+from .deaths import counting_kills
 
 SLOTS = 2
 
@@ -83,7 +84,7 @@ async def test_updates_in_a_row_cut_no_session_and_keep_capacity_at_the_load(
     world: World, seed: int
 ) -> None:
     chance = Random(seed)
-    killed = _counting_kills(world)
+    killed = counting_kills(world)
     surge = chance.choice([0, 1, 3])
     strategy = UpdateStrategy(Count(surge), Count(chance.choice([1, 2])))
     await world.settled(6)
@@ -147,16 +148,3 @@ def _live(world: World, chance: Random) -> None:
         if chance.random() < 0.8:
             agent.heed()
         agent.speak()
-
-
-def _counting_kills(world: World) -> list[str]:
-    """Names of pods that are deleted with work in them."""
-    killed: list[str] = []
-
-    def look(pod: PodFacts) -> None:
-        agent = world.agents.get(pod.uid)
-        if agent is not None and agent.sessions + agent.pulls and pod.uid in world.api.pods:
-            killed.append(pod.name)
-
-    world.api.before_delete = look
-    return killed
