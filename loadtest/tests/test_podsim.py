@@ -126,6 +126,20 @@ async def test_no_session_is_killed_while_pods_are_drained_and_deleted_at_random
     await soon(lambda: site.sessions > 20)
 
 
+async def test_a_pod_that_is_to_hand_over_gives_its_sessions_to_others(site: Site) -> None:
+    site.add(1, slots=2)
+    site.crowd.want("cpu", 2)
+    await soon(lambda: site.sessions == 2)
+    site.crowd.add(Member("cpu", "cpu-1", "uid-1"), slots=2)
+
+    await site.drains.ask("uid-0", pools_pb2.DrainRecord(ask_time=ASKED, hand_over=True))
+
+    await soon(lambda: site.proven_empty("uid-0"))
+    await soon(lambda: len(site.crowd.pods["uid-1"].sessions) == 2)
+    assert site.crowd.figures.moved >= 1
+    assert site.crowd.figures.killed == 0
+
+
 async def test_a_pod_that_is_deleted_without_a_drain_kills_and_is_counted(site: Site) -> None:
     site.add(1, slots=2)
     site.crowd.want("cpu", 2)

@@ -38,6 +38,8 @@ class Figures:
     """Sessions and claims on their way that a deletion cut."""
     restarts: int = 0
     deleted: int = 0
+    moved: int = 0
+    """Sessions that a pod gave back for others to go on with."""
 
 
 @dataclass(slots=True)
@@ -116,10 +118,21 @@ class SimPod:
         agent = PoolAgent(
             self.member, reports=crowd.reports, drains=crowd.drains, load=lambda: self.load
         )
-        agent.when_changed(self._free.set)
+        agent.when_changed(lambda: self._heed(agent))
         for work in (agent.run(), self._work(agent), self._resume(agent)):
             self._tasks.append(asyncio.create_task(work, name=self.member.pod))
         return agent
+
+    def _heed(self, agent: PoolAgent) -> None:
+        """The agent closed, opened, or wants what runs here to go on elsewhere."""
+        self._free.set()
+        if agent.hands_over and self.sessions:
+            moved = len(self.sessions)
+            self._crowd.figures.moved += moved
+            self._demand.running -= moved
+            self._drop_sessions()
+            self._demand.balance()
+            agent.load_changed()
 
     async def _stop(self) -> None:
         await end(self._tasks)
@@ -180,6 +193,7 @@ class SimPod:
         timer = asyncio.get_running_loop().call_later(length, over)
         self.sessions.add(timer)
         agent.load_changed()
+        self._heed(agent)
 
     def _drop_sessions(self) -> None:
         for timer in self.sessions:
