@@ -247,7 +247,7 @@ async def start(settings: OperatorSettings) -> AsyncIterator[Mapping[str, str]]:
     """Everything of the operator; yields its addresses. Stops in reverse order."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(KubeClient())
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name="operator"))
+        bus = await stack.enter_async_context(Bus.of(settings, name="operator"))
         operator = Operator(settings, client, bus)
         address = await stack.enter_async_context(
             probes(settings.http_host, settings.http_port, operator.health)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Self
+from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -26,6 +27,7 @@ from odeon_runtime import subjects, telemetry
 from odeon_runtime.logs import logger
 from odeon_runtime.outbox import Message, Outbox
 from odeon_runtime.puller import RETRY_S, TIMEOUT_S, Puller
+from odeon_runtime.settings import ServiceSettings
 from odeon_runtime.tasks import end
 
 MAX_TRIES = 5
@@ -86,17 +88,31 @@ class Offer:
             await self._bus.bury(self._message, "FAILED", error)
 
 
+def _login(url: str) -> tuple[str | None, str | None]:
+    """User and password of the first server that names them.
+
+    Servers that are heard of later have none in their addresses, and want them all the same.
+    """
+    for server in map(urlsplit, url.split(",")):
+        if server.username and server.password:
+            return server.username, server.password
+    return None, None
+
+
 class Bus:
     """One connection to NATS that is never given up. An async context manager.
 
     Args:
-        url: server, e.g. "nats://127.0.0.1:4222"; empty keeps facts in the outbox only.
+        url: server, e.g. "nats://127.0.0.1:4222", or several separated by commas; user and password
+            of one are shown to all. Empty keeps facts in the outbox only.
         name: of the connection, for operators who look at the server.
+        replicas: servers that keep each stream, where there are several.
     """
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, replicas: int = 1) -> None:
         self._url = url
         self._name = name
+        self.replicas = replicas
         self.client = Client()
         self._outbox = Outbox()
         self._wake = {"facts": asyncio.Event(), "reports": asyncio.Event()}
@@ -108,6 +124,11 @@ class Bus:
         """Called when the connection breaks: nothing comes of what was asked for through it."""
         self.connected = asyncio.Event()
         self.dropped = 0
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, *, name: str) -> Self:
+        """The connection of a service that was told where NATS is."""
+        return cls(settings.nats_url, name=name, replicas=settings.nats_replicas)
 
     @property
     def waiting(self) -> int:
@@ -182,6 +203,7 @@ class Bus:
                 duplicate_window=_DEDUPE_WINDOW_S,
                 max_age=7 * 24 * 3600,
                 max_bytes=2 * 1024**3,
+                num_replicas=self.replicas,
             ),
             StreamConfig(
                 name=subjects.WORK_STREAM,
@@ -192,6 +214,7 @@ class Bus:
                 max_msgs_per_subject=1,
                 max_age=3600,
                 max_bytes=64 * 1024**2,
+                num_replicas=self.replicas,
             ),
             StreamConfig(
                 name=subjects.DEAD_LETTER_STREAM,
@@ -199,6 +222,7 @@ class Bus:
                 duplicate_window=_DEDUPE_WINDOW_S,
                 max_age=30 * 24 * 3600,
                 max_bytes=256 * 1024**2,
+                num_replicas=self.replicas,
             ),
         ):
             try:
@@ -207,10 +231,13 @@ class Bus:
                 await jetstream.update_stream(config)
 
     async def _connect(self) -> None:
+        user, password = _login(self._url)
         while True:
             try:
                 await self.client.connect(
-                    self._url,
+                    self._url.split(","),
+                    user=user,
+                    password=password,
                     name=self._name,
                     allow_reconnect=True,
                     max_reconnect_attempts=-1,

@@ -115,6 +115,7 @@ class Bucket:
             max_msgs_per_subject=1,
             max_msg_size=_MAX_VALUE_BYTES,
             max_bytes=_MAX_BYTES,
+            num_replicas=bus.replicas,
             max_age=ttl_s,
             discard=DiscardPolicy.NEW,
             storage=StorageType.FILE if durable else StorageType.MEMORY,

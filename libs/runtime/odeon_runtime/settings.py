@@ -21,6 +21,11 @@ class ServiceSettings(BaseSettings):
 
     nats_url: str = Field(default="", validation_alias=AliasChoices("ODEON_NATS_URL"))
     """Empty runs without NATS: facts wait in the outbox."""
+    nats_replicas: int = Field(
+        default=1, ge=1, le=5, validation_alias=AliasChoices("ODEON_NATS_REPLICAS")
+    )
+    """Servers that keep each stream; at most as many as there are. A bucket that is there already
+    stays as it is."""
     service_secret: str = Field(default="", validation_alias=AliasChoices("ODEON_SERVICE_SECRET"))
     """Shared by the deployment's services; traded at auth for short service tokens."""
     auth_address: str = Field(default="", validation_alias=AliasChoices("ODEON_AUTH_ADDRESS"))

@@ -30,7 +30,7 @@ async def analytics(settings: AnalyticsSettings) -> AsyncIterator[Mapping[str, s
     trust = TrustStore()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(choose_store(settings))
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name=SERVICE))
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         peers = Peers(SERVICE, settings)
         stack.push_async_callback(peers.close)
         edges = EdgeBook(store, silence_s=settings.edge_silence_s)

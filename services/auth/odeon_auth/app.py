@@ -45,7 +45,7 @@ async def start(settings: AuthSettings) -> AsyncIterator[Mapping[str, str]]:
             await database.migrate(MIGRATIONS)
         else:
             await database.require_schema(MIGRATIONS, "python -m odeon_auth migrate")
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name="auth"))
+        bus = await stack.enter_async_context(Bus.of(settings, name="auth"))
         trust = TrustStore()
         servicer, board = await _assemble(settings, database, bus, trust)
         tasks = await stack.enter_async_context(EternalTasks())

@@ -73,7 +73,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Mapping[str, str]]
     trust = TrustStore()
     certificate = (settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name=SERVICE))
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         peers = Peers(SERVICE, settings)
         stack.push_async_callback(peers.close)
         parts = _Parts(settings, trust, peers)

@@ -36,7 +36,7 @@ async def start(
 ) -> AsyncIterator[dict[str, str]]:
     """Start all parts; yields the addresses of the ready line."""
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name="recorder"))
+        bus = await stack.enter_async_context(Bus.of(settings, name="recorder"))
         trust = TrustStore()
         disk = disk or Disk()
         keyring = Keyring(trust, settings.spool / "trusted-keys.json", disk)

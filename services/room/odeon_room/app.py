@@ -51,7 +51,7 @@ async def start(settings: RoomSettings) -> AsyncIterator[Mapping[str, str]]:
             await database.migrate(MIGRATIONS)
         else:
             await database.require_schema(MIGRATIONS, "python -m odeon_room migrate")
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name="room"))
+        bus = await stack.enter_async_context(Bus.of(settings, name="room"))
         peers = Peers("room", settings)
         stack.push_async_callback(peers.close)
         trust = TrustStore()

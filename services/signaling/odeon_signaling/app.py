@@ -34,7 +34,7 @@ async def signaling(settings: SignalingSettings) -> AsyncIterator[Mapping[str, s
     name = NodeId.parse(settings.node or new_id("node", bits=40))
     trust = TrustStore()
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name=f"{SERVICE}-{name}"))
+        bus = await stack.enter_async_context(Bus.of(settings, name=f"{SERVICE}-{name}"))
         peers = Peers(SERVICE, settings)
         stack.push_async_callback(peers.close)
         advertise = await addresses(settings)

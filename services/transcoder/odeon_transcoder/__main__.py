@@ -34,7 +34,7 @@ async def start(settings: TranscoderSettings) -> AsyncIterator[dict[str, str]]:
     """Start all parts; yields the addresses of the ready line."""
     capability = await probe() if settings.probe else Capability("CPU", "", "not probed")
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(Bus(settings.nats_url, name=settings.worker))
+        bus = await stack.enter_async_context(Bus.of(settings, name=settings.worker))
         peers = Peers("transcoder", settings)
         stack.push_async_callback(peers.close)
         trust = TrustStore()
