@@ -351,6 +351,7 @@ BAD = [
     ("half a digest", "image.digests.room=sha256:abc", "/image/digests/room"),
     ("an unknown service", "image.digests.rooms=", "rooms"),
     ("no NATS", "nats.enabled=false", "/nats"),
+    ("an even number of servers", "nats.replicas=2", "/nats/replicas"),
     ("a password in a value", "nats.url=nats://me:secret@nats:4222", "/nats/url"),
     ("no database", "postgresql.enabled=false", "/postgresql"),
     ("port", "edgePools.default.service.port=70000", "/edgePools/default/service/port"),
