@@ -109,6 +109,10 @@ CASES: dict[str, tuple[Series, Series]] = {
         {f"odeon_edge_turned_away_total{{{POD}}}": GROWING},
         {f"odeon_edge_turned_away_total{{{POD}}}": FLAT},
     ),
+    "OdeonPoolInTrouble": (
+        {'odeon_operator_pools_in_trouble{condition="Ready"}': ONE},
+        {'odeon_operator_pools_in_trouble{condition="Ready"}': "0 1 1 1 0x40"},
+    ),
     "OdeonDrainUnknown": (
         {f"odeon_pool_drain_known{{{POD}}}": FLAT},
         {f"odeon_pool_drain_known{{{POD}}}": "0 0 1x40"},
@@ -160,7 +164,7 @@ def fired(rule: Object, series: Series) -> list[Object]:
     """What Prometheus tells of an alert of pod `a`, or of the one label that its series has."""
     labels = {"severity": rule["labels"]["severity"]}
     first = next(iter(series))
-    for label in ("pod", "reason", "stage"):
+    for label in ("pod", "reason", "stage", "condition"):
         if f"by ({label})" in rule["expr"] and f"{label}=" in first:
             labels[label] = first.split(f'{label}="', 1)[1].split('"', 1)[0]
     return [{"exp_labels": labels, "exp_annotations": annotated(rule, labels)}]

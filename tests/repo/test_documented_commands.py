@@ -38,6 +38,8 @@ def git(*arguments: str) -> list[str]:
 
 PAGES = [ROOT / name for name in git("ls-files", "-z", "--", "*.md")]
 VARIABLE = re.compile(r"\bODEON_[A-Z0-9_]*[A-Z0-9]\b")
+TAKE_NAMES = ("helm", "kubectl")
+"""Programs for which `odeon` is the name of a release or a namespace."""
 SPANS = re.compile(r"`([^`\n]+)`")
 
 
@@ -66,6 +68,8 @@ def calls_of(program: str, script: str) -> Iterator[list[str]]:
     """Arguments of each call of a program, on PATH or in the virtual environment."""
     for words in commands(script):
         for position, word in enumerate(words):
+            if word in TAKE_NAMES:
+                break
             if word in (program, f".venv/bin/{program}"):
                 yield words[position + 1 :]
                 break
