@@ -16,8 +16,11 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
 
-class _Loader(yaml.SafeLoader):
-    """Leaves times as they are written, as Kubernetes' own reader does."""
+class _Loader(yaml.CSafeLoader):
+    """Leaves times as they are written, as Kubernetes' own reader does.
+
+    The parser in C is ten times faster, and a chart's render is long.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
