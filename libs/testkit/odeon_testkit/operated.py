@@ -26,6 +26,21 @@ from odeon_testkit.kube.control_plane import ControlPlane
 
 NODE = "odeon-sim"
 _PAUSE_S = 0.1
+_RUNNING = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+_CRASHING = {
+    "phase": "Running",
+    "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}],
+    "containerStatuses": [
+        {
+            "name": "main",
+            "image": "odeon.invalid/sim",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 3,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        }
+    ],
+}
 _STOP_S = 15.0
 
 
@@ -137,6 +152,9 @@ class SimKubelet:
         self.paused = False
         self.node = NODE
         """Where the next pods go."""
+        self.bad_image = ""
+        """Containers of it crash."""
+        self.crashing: set[str] = set()
 
     async def run(self) -> None:
         """Look after all pods, for ever."""
@@ -164,17 +182,22 @@ class SimKubelet:
                 if (pod := self.running.pop(meta["uid"], None)) is not None:
                     await self._gone(pod)
                 await asyncio.to_thread(self._remove, meta["name"])
-            elif meta["uid"] not in self.running:
+            elif meta["uid"] not in self.running and meta["uid"] not in self.crashing:
                 await asyncio.to_thread(_bind, self._api, raw, self.node)
-                self._begin(raw)
+                await self._begin(raw)
 
     def pods(self) -> list[Object]:
         """The pods of the namespace, as the API server has them."""
         found = self._api.get(f"/api/v1/namespaces/{self._namespace}/pods")["items"]
         return [{"apiVersion": "v1", "kind": "Pod", **raw} for raw in found]
 
-    def _begin(self, raw: Object) -> None:
+    async def _begin(self, raw: Object) -> None:
         meta = raw["metadata"]
+        if raw["spec"]["containers"][0]["image"] == self.bad_image:
+            self.crashing.add(meta["uid"])
+            await asyncio.to_thread(_say, self._api, raw, _CRASHING)
+            return
+        await asyncio.to_thread(_say, self._api, raw, _RUNNING)
         member = Member(meta["labels"]["odeon.live/pool"], meta["name"], meta["uid"])
         agent = PoolAgent.on(self._bus, member, lambda: self._load(meta["uid"]))
         pod = SimPod(meta["name"], meta["uid"], agent)
@@ -263,6 +286,11 @@ def _bind(api: KubeApi, raw: Mapping[str, Any], node: str) -> None:
         target = {"apiVersion": "v1", "kind": "Node", "name": node}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]}}
         api.request("POST", f"{path}/binding", body={**body, "target": target})
-    ready = {"type": "Ready", "status": "True"}
-    status = {"status": {"phase": "Running", "conditions": [ready]}}
-    api.request("PATCH", f"{path}/status", body=status, content_type="application/merge-patch+json")
+
+
+def _say(api: KubeApi, raw: Mapping[str, Any], status: Object) -> None:
+    """What a kubelet says of a pod."""
+    meta = raw["metadata"]
+    path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status"
+    kind = "application/merge-patch+json"
+    api.request("PATCH", path, body={"status": status}, content_type=kind)

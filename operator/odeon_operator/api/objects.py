@@ -34,6 +34,8 @@ _BROKEN = (
     "CrashLoopBackOff",
     "ImagePullBackOff",
     "ErrImagePull",
+    "ErrImageNeverPull",
+    "ImageInspectError",
     "InvalidImageName",
     "CreateContainerError",
     "CreateContainerConfigError",
@@ -318,7 +320,7 @@ def _broken(status: Mapping[str, Any]) -> bool:
 
 
 def _inert(status: Mapping[str, Any]) -> bool:
-    """Whether every container waits, and at least one because it cannot run.
+    """Whether no container runs: each waits to be started, or to be started once more.
 
     A node that is not heard of tells an old story: then nothing is known.
     """
@@ -327,7 +329,7 @@ def _inert(status: Mapping[str, Any]) -> bool:
         c.get("type") == "Ready" and (c.get("status") == "Unknown" or c.get("reason") == _LOST)
         for c in status.get("conditions") or []
     )
-    return bool(every) and not lost and all(_waits(one) for one in every) and _broken(status)
+    return bool(every) and not lost and all(_waits(one) for one in every)
 
 
 def _waits(container: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ _SHORT_OF = ("allocatable GPUs", "back-off", "unhealthy pods")
 _QUOTA = "quota"
 _TROUBLE = {
     "Ready": ("InvalidSpec", "PodsRefused"),
-    "Progressing": ("NewPodsFail",),
+    "Progressing": ("NewPodsFail", "NewPodsStuck"),
     "MetricsAvailable": ("SomeSilent", "NothingHeard"),
     "Fallback": ("LoadUnknown",),
     "DrainBlocked": ("StillInUse",),
@@ -156,6 +156,9 @@ def _progressing(policy: Policy, decision: Decision) -> Condition:
         few = ", ".join(rollout.failing[:5])
         message = f"{message}; these crash: {few}"
         return Condition("Progressing", not rollout.halted, "NewPodsFail", message, at)
+    if rollout.stuck:
+        message = f"{message}; these do not serve: {', '.join(rollout.stuck[:5])}"
+        return Condition("Progressing", False, "NewPodsStuck", message, at)
     if rollout.unplaced:
         message = f"{message}; no node takes {rollout.unplaced}"
         return Condition("Progressing", True, "NewPodsWait", message, at)

@@ -65,7 +65,7 @@ class Pod:
         version: hash of the template it was made from.
         node: empty until it is scheduled.
         healthy: false while its container crashes or its node is lost.
-        inert: no container of it runs: each waits to be started once more.
+        inert: no container of it runs: each waits to be started, or to be started once more.
         report: the last reading; `earlier` is the one before.
         drain_asked: since when it takes no new work; `drain_acked`: since when it confirmed that.
         handing_over: it was told to give its work to others.
@@ -164,7 +164,8 @@ def why_keep(pod: Pod, *, now: datetime, stale_after: timedelta) -> Doubt | None
 
     A pod that never ran holds nothing and needs no acknowledgement: deleting it with the
     resourceVersion as precondition fails if it was scheduled meanwhile. Neither can one acknowledge
-    whose containers crash: nothing runs in it, and whatever starts again finds the drain first.
+    in which no container runs, because they crash or cannot start: whatever starts then finds the
+    drain before it claims.
     """
     if pod.never_ran:
         return None

@@ -20,6 +20,8 @@ from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.selection import Scheduling
 from odeon_operator.domain.starts import Backoff
 
+TOO_LATE = timedelta(minutes=10)
+"""A pod that has a node and does not serve after so long is stuck: a Deployment's deadline."""
 LINGERING = timedelta(minutes=1)
 """An update waits so long for a pod that drains without work; then somebody has to look at it."""
 
@@ -56,6 +58,7 @@ class Rollout:
         finishing: pods of older ones that drain.
         failing: names of those of `updated` that crash.
         unplaced: those of `updated` that no node takes, for longer than that should last.
+        stuck: those of `updated` that have a node and do not serve for long.
         failures: starts in a row that failed, of whatever template.
     """
 
@@ -64,6 +67,7 @@ class Rollout:
     finishing: int = 0
     failing: tuple[str, ...] = ()
     unplaced: int = 0
+    stuck: tuple[str, ...] = ()
     failures: int = 0
 
     @property
@@ -103,6 +107,7 @@ def survey(pods: Sequence[Pod], version: str, *, backoff: Backoff, now: datetime
         finishing=len(draining),
         failing=tuple(p.name for p in new if not p.healthy),
         unplaced=sum(1 for p in new if p.never_ran and now - p.created > PENDING_TOO_LONG),
+        stuck=tuple(p.name for p in new if _stuck(p, now)),
         failures=backoff.failures,
     )
 
@@ -191,6 +196,11 @@ def _dip(strategy: UpdateStrategy, frame: Frame, rollout: Rollout) -> int:
     """Idle pods that may be missing meanwhile, because none can stand beside the others."""
     idle = strategy.idle(frame.wanted)
     return idle if strategy.surge(frame.wanted) == 0 else min(idle, rollout.unplaced)
+
+
+def _stuck(pod: Pod, now: datetime) -> bool:
+    starting = pod.healthy and bool(pod.node) and pod.state is PodState.STARTING
+    return starting and now - pod.created > TOO_LATE
 
 
 def _lingers(pod: Pod, now: datetime) -> bool:

@@ -20,7 +20,7 @@ class PodFacts:
         revision: resourceVersion; with the uid the precondition of every write.
         owner: uid of the pool that made it.
         marked: the value of its `state` label, written by the operator; None when it is missing.
-        inert: its containers crash or cannot start, and none of them runs now.
+        inert: none of its containers runs now: they have not started yet, crash, or cannot start.
         finished: its containers ended for good (phase Failed or Succeeded); nothing runs in it.
         failed: it is finished, and not because it succeeded.
         leaving: somebody deleted it; it has its grace period left.

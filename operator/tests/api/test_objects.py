@@ -153,19 +153,20 @@ def test_what_a_pods_status_means(status: dict[str, Any], healthy: bool, finishe
 
 
 @pytest.mark.parametrize(
-    ("states", "ready", "inert"),
+    ("states", "why", "ready", "inert"),
     [
-        (["waiting"], {}, True),
-        (["waiting", "running"], {}, False),
-        ([], {}, False),
-        (["waiting"], {"status": "Unknown"}, False),
-        (["waiting"], {"status": "False", "reason": "NodeNotReady"}, False),
+        (["waiting"], "CrashLoopBackOff", {}, True),
+        (["waiting"], "ContainerCreating", {}, True),
+        (["waiting", "running"], "CrashLoopBackOff", {}, False),
+        ([], "", {}, False),
+        (["waiting"], "CrashLoopBackOff", {"status": "Unknown"}, False),
+        (["waiting"], "CrashLoopBackOff", {"status": "False", "reason": "NodeNotReady"}, False),
     ],
 )
 def test_nothing_runs_in_a_pod_whose_containers_all_wait_on_a_node_that_is_heard_of(
-    states: list[str], ready: dict[str, str], inert: bool
+    states: list[str], why: str, ready: dict[str, str], inert: bool
 ) -> None:
-    containers = [{"state": {state: {"reason": "CrashLoopBackOff"}}} for state in states]
+    containers = [{"state": {state: {"reason": why}}} for state in states]
     raw = pod(containerStatuses=containers, conditions=[{"type": "Ready", **ready}])
 
     facts = OBJECTS.pod(raw)

@@ -62,6 +62,26 @@ async def test_a_new_template_replaces_idle_pods_and_leaves_a_job_where_it_is(si
     assert (site.pool()["status"]["updated"], site.pool()["status"]["outdated"]) == (2, 0)
 
 
+async def test_a_template_that_crashes_costs_no_pod_and_going_back_clears_it_away(
+    site: Site,
+) -> None:
+    made = site.make_pool(minReplicas=2)
+    site.operator().start()
+    await site.serving(2)
+    old, good = site.uids(), made["spec"]["template"]
+    site.kubelet.bad_image = "odeon.invalid/bad"
+
+    spec = {"containers": [{"name": "main", "image": site.kubelet.bad_image}]}
+    site.set_pool(template={"spec": spec})
+    await site.until(lambda: site.condition("Progressing").get("reason") == "NewPodsFail")
+
+    assert old < site.uids()
+    assert "conditions#progressing" in site.condition("Progressing")["message"]
+    site.set_pool(template=good)
+    await site.until(lambda: site.uids() == old)
+    await site.until(lambda: site.condition("Progressing").get("reason") == "Updated")
+
+
 async def test_nothing_but_the_lease_is_written_while_nothing_changes(site: Site) -> None:
     site.make_pool(minReplicas=3)
     site.operator().start()

@@ -17,7 +17,7 @@ from odeon_operator.domain.planning import decide
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.policy import Policy, Pool
 from odeon_operator.domain.reports import Metric, Report
-from odeon_operator.domain.rollout import LINGERING, UpdateStrategy
+from odeon_operator.domain.rollout import LINGERING, TOO_LATE, UpdateStrategy
 from odeon_operator.domain.starts import Backoff, Room
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -100,6 +100,15 @@ def test_a_template_that_crashes_takes_no_old_pod_away_and_is_told() -> None:
     decision = decided([*old, crashing], least=4)
 
     assert decision.rollout.halted
+    assert (decision.actions.start, decision.actions.drain) == ((), ())
+
+
+def test_new_pods_that_have_a_node_and_never_serve_are_told_and_take_no_old_pod_away() -> None:
+    waits = starting(4, created=NOW - TOO_LATE - S)
+
+    decision = decided([*(pod(n) for n in range(4)), waits], least=4)
+
+    assert decision.rollout.stuck == ("p-4",)
     assert (decision.actions.start, decision.actions.drain) == ((), ())
 
 
