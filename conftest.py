@@ -3,6 +3,7 @@
 import operator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Tests are named by their path, so those of the operator would be operator.tests…: pytest then
@@ -16,3 +17,16 @@ pytest_plugins = ("odeon_testkit.kube.fixtures",)
 # A unit test asserts no time: on a busy machine one slow example is no failure.
 settings.register_profile("odeon", deadline=None)
 settings.load_profile("odeon")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--full`: what goes by chance is tried ten times as often, for as long as that takes."""
+    parser.addoption(
+        "--full", action="store_true", help="try what goes by chance ten times as often"
+    )
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether `--full` was given."""
+    return bool(request.config.getoption("--full"))
