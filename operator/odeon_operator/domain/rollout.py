@@ -149,8 +149,10 @@ def leaving(
     One with work takes no more and finishes what it has: else it would be given new work for as
     long as the pool has any, and the update would never end.
     """
-    old = [p for p in pods if p.standing and p.version != version and serves(p)]
-    spare = sum(1 for p in pods if serves(p)) - frame.wanted
+    # Those that leave their nodes go by themselves, and are counted on no more.
+    staying = [p for p in pods if serves(p) and p.notice is None]
+    old = [p for p in staying if p.version != version]
+    spare = len(staying) - frame.wanted
     chosen = selection.to_drain(
         old,
         len(old),
@@ -167,7 +169,7 @@ def leaving(
     draining = sum(1 for p in pods if p.state is PodState.DRAINING and not _stays(p, now))
     budget = strategy.idle(frame.wanted) - draining
     room = spare + _dip(strategy, frame, rollout)
-    most = sum(1 for p in pods if serves(p)) - frame.promised
+    most = len(staying) - frame.promised
     return tuple(idle[: max(0, min(room, budget, most))])
 
 

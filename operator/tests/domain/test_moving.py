@@ -81,6 +81,17 @@ def test_a_load_that_has_to_move_is_load() -> None:
     assert decided([moving(0, 2), moving(1, 2), pod(2)], wanted=1).wanted == 3
 
 
+def test_an_update_and_a_node_that_goes_do_not_take_the_same_spare_pod_twice() -> None:
+    old = [pod(n, 0, CORDON if n < 2 else None, version="old") for n in range(4)]
+    new = [pod(4, version="new"), pod(5, version="new")]
+    updates = replace(POOL, version="new", least=4)
+    memory = Memory(wanted=4, past=IDLE_LONG)
+
+    decision = decide(updates, POLICY, Inputs(NOW, (*old, *new)), memory).decision
+
+    assert set(decision.actions.drain) == {"u0", "u1"}
+
+
 def test_a_pod_that_never_came_up_on_its_node_makes_no_load_unknown() -> None:
     gone = pod(0, state=PodState.DRAINING, report=None, drain_asked=ASKED, notice=CORDON)
 
