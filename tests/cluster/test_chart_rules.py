@@ -21,7 +21,7 @@ EVERYTHING = (
     *("--set", "gatewayApi.parentRefs[0].name=public,edgePools.asia.service.port=8443"),
     *("--set", "edgePools.asia.publicUrl=https://asia.example.org:8443"),
 )
-ONCE = ("bootstrap", "play", "migrate")
+ONCE = ("bootstrap", "play", "scale", "migrate")
 """Containers that end by themselves."""
 GRPC_GRACE_S = 3.0
 UNREACHED = {("transcoder", 7005), ("operator", 8090), ("nats", 8222)}
@@ -94,7 +94,7 @@ def test_only_who_speaks_to_the_api_server_has_a_token(objects: list[Object]) ->
         if pod["spec"]["automountServiceAccountToken"]
     }
 
-    assert holders == {"operator", "bootstrap"}
+    assert holders == {"operator", "bootstrap", "test"}
     accounts = of_kind(objects, "ServiceAccount")
     assert all(one["automountServiceAccountToken"] is False for one in accounts)
     names = {one["metadata"]["name"] for one in accounts}
