@@ -181,6 +181,7 @@ def _update(shape: shapes.UpdateStrategyShape) -> UpdateStrategy:
     return UpdateStrategy(
         amounts.parse(shape.max_surge, field=f"{field}.maxSurge"),
         amounts.parse(shape.max_unavailable_idle, field=f"{field}.maxUnavailableIdle"),
+        hand_over=shape.live_work == "HandOver",
     )
 
 

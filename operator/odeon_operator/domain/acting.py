@@ -105,8 +105,9 @@ def _onward(turn: Turn) -> Acts:
     if not known or turn.rollout.halted:
         return Acts(Actions(drain=_useless(turn), delete=_empty(turn)))
     waits = turn.inputs.room.backoff.waits(turn.inputs.now)
+    moves = pool.hands_over or pool.update.hand_over
     more = update.surge(
-        pods, pool.version, pool.update, turn.frame, hands_over=pool.hands_over, now=turn.inputs.now
+        pods, pool.version, pool.update, turn.frame, hands_over=moves, now=turn.inputs.now
     )
     start = _startable(turn, 0 if waits else more)
     leaving = update.leaving(

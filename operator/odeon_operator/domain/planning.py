@@ -26,7 +26,7 @@ from odeon_operator.domain.needs import Needs, add_up
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.policy import Policy, Pool, ScalingMode
 from odeon_operator.domain.prediction import PredictiveMode, boosted
-from odeon_operator.domain.rollout import Frame
+from odeon_operator.domain.rollout import Frame, moving_on
 from odeon_operator.domain.rules import Candidate
 from odeon_operator.domain.selection import Actions
 
@@ -44,6 +44,7 @@ def decide(pool: Pool, policy: Policy, inputs: Inputs, memory: Memory) -> Plan:
     """Decide for one pool. Never touches a pod with live work; doubt keeps what stands."""
     standing = sum(1 for p in inputs.pods if p.standing)
     current = memory.wanted if memory.wanted is not None else standing
+    seen, inputs = inputs, _moving_on(pool, policy, inputs, current)
     load = _load(pool, policy, inputs)
     needs = add_up(pool, policy, inputs, load)
     frame = _frame(pool, policy, inputs, current)
@@ -75,9 +76,20 @@ def decide(pool: Pool, policy: Policy, inputs: Inputs, memory: Memory) -> Plan:
         dry_run=policy.dry_run,
         actions=Actions() if policy.dry_run else acts.actions,
         rollout=acts.rollout,
-        notices=tuple(sorted({p.notice.why for p in inputs.pods if p.notice is not None})),
+        notices=tuple(sorted({p.notice.why for p in seen.pods if p.notice is not None})),
     )
     return Plan(decision, _remember(memory, policy, wanted, current, inputs.now))
+
+
+def _moving_on(pool: Pool, policy: Policy, inputs: Inputs, current: int) -> Inputs:
+    """The inputs, with a notice for pods that hand over because their template is an older one."""
+    if policy.pause_in or policy.pause_out:
+        return inputs
+    standing = sum(1 for p in inputs.pods if p.standing)
+    draining = sum(1 for p in inputs.pods if p.state is PodState.DRAINING)
+    most = pace.may_drain(policy.behavior, standing, draining, inputs.now)
+    pods = moving_on(inputs.pods, pool.version, pool.update, current=current, most=most)
+    return replace(inputs, pods=pods)
 
 
 def _frame(pool: Pool, policy: Policy, inputs: Inputs, current: int) -> Bounds:

@@ -10,12 +10,13 @@ older template make room: at most `maxUnavailableIdle`, and never what load and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from odeon_operator.domain import selection
 from odeon_operator.domain.amounts import Amount, Percent, rounded_down, rounded_up
 from odeon_operator.domain.learning import PENDING_TOO_LONG
+from odeon_operator.domain.nodes import Notice
 from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.selection import Scheduling
 from odeon_operator.domain.starts import Backoff
@@ -24,6 +25,9 @@ TOO_LATE = timedelta(minutes=10)
 """A pod that has a node and does not serve after so long is stuck: a Deployment's deadline."""
 LINGERING = timedelta(minutes=1)
 """An update waits so long for a pod that drains without work; then somebody has to look at it."""
+
+
+OLDER = Notice("it has an older template")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,12 @@ class UpdateStrategy:
             `maxReplicas`; percentages are rounded up.
         max_unavailable_idle: pods without work that may be draining at once for the update;
             rounded down, but one at least.
+        hand_over: work goes on in others instead of ending where it is.
     """
 
     max_surge: Amount = field(default_factory=lambda: Percent(25))
     max_unavailable_idle: Amount = field(default_factory=lambda: Percent(25))
+    hand_over: bool = False
 
     def surge(self, wanted: int) -> int:
         """Pods that may stand beyond so many."""
@@ -110,6 +116,33 @@ def survey(pods: Sequence[Pod], version: str, *, backoff: Backoff, now: datetime
         stuck=tuple(p.name for p in new if _stuck(p, now)),
         failures=backoff.failures,
     )
+
+
+def moving_on(
+    pods: Sequence[Pod], version: str, strategy: UpdateStrategy, *, current: int, most: int | None
+) -> tuple[Pod, ...]:
+    """The pods, of which those that hand over for the update have a notice, as if a node went away.
+
+    So they are replaced, drained and relieved of their work as those are (`moving.py`): as many at
+    once as may stand beside the others, idle ones first. None while the new template is distrusted.
+
+    Args:
+        pods: all of the pool.
+        version: the present template.
+        strategy: of the pool.
+        current: pods that were wanted last.
+        most: how many more may begin to drain; None is no limit.
+    """
+    old = [p for p in pods if p.version != version and p.notice is None]
+    new = [p for p in pods if p.version == version and p.standing]
+    distrusted = 2 * sum(1 for p in new if not p.healthy) > len(new)
+    if not strategy.hand_over or distrusted:
+        return tuple(pods)
+    draining = [p.uid for p in old if p.state is PodState.DRAINING]
+    waiting = sorted((p for p in old if serves(p)), key=lambda p: (_work(p), p.index))
+    more = max(0, strategy.surge(current) - len(draining))
+    chosen = {*draining, *(p.uid for p in waiting[: more if most is None else min(more, most)])}
+    return tuple(replace(p, notice=OLDER) if p.uid in chosen else p for p in pods)
 
 
 def surge(
@@ -214,6 +247,10 @@ def _lingers(pod: Pod, now: datetime) -> bool:
 
 def _stays(pod: Pod, now: datetime) -> bool:
     return _finishes(pod) or _lingers(pod, now)
+
+
+def _work(pod: Pod) -> int:
+    return pod.report.sessions + pod.report.reserved if pod.report is not None else 0
 
 
 def _finishes(pod: Pod) -> bool:

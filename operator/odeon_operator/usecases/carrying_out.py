@@ -16,6 +16,7 @@ from typing import TypeVar
 from odeon_runtime.logs import logger
 
 from odeon_operator.domain.pods import Pod, PodState, undrained
+from odeon_operator.domain.rollout import OLDER
 from odeon_operator.domain.selection import Actions
 from odeon_operator.domain.sight import PodFacts, may_go
 from odeon_operator.ports import (
@@ -152,7 +153,7 @@ class CarryingOut:
             raise Outdated(f"{facts.name} does not drain any more")
         await self._reports.ask_hand_over(facts.uid, record)
         meters.ACTIONS.labels("hand_over").inc()
-        why = facts.notice.why if facts.notice is not None else ""
+        why = facts.notice.why if facts.notice is not None else OLDER.why
         _log.info("pod_hands_over", pod=facts.name, uid=facts.uid, why=why)
 
     async def _delete(self, facts: PodFacts) -> None:

@@ -18,6 +18,7 @@ from odeon_operator.domain.pods import Pod, PodState
 from odeon_operator.domain.policy import Policy, Pool
 from odeon_operator.domain.reports import Metric, Report
 from odeon_operator.domain.rollout import LINGERING, TOO_LATE, UpdateStrategy
+from odeon_operator.domain.selection import Actions
 from odeon_operator.domain.starts import Backoff, Room
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -101,6 +102,23 @@ def test_a_template_that_crashes_takes_no_old_pod_away_and_is_told() -> None:
 
     assert decision.rollout.halted
     assert (decision.actions.start, decision.actions.drain) == ((), ())
+
+
+def test_jobs_that_never_end_are_handed_over_where_the_pool_wants_that() -> None:
+    pool = replace(POOL, least=4, update=UpdateStrategy(Count(1), Count(1), hand_over=True))
+
+    def acts(*pods: Pod) -> Actions:
+        memory = Memory(wanted=4, past=LONG_AGO)
+        return decide(pool, POLICY, Inputs(NOW, pods), memory).decision.actions
+
+    old = [pod(0), *(pod(n, 2) for n in range(1, 4))]
+    new = pod(4, version="new")
+    assert acts(*old) == Actions(start=(4,))
+    assert acts(*old, new) == Actions(drain=("u0",))
+    later = [pod(n, 2) for n in range(1, 4)]
+    assert acts(*later, new, pod(0, version="new")).drain == ("u1",)
+    obeys = replace(draining(1, 2), drain_acked=ASKED)
+    assert acts(obeys, *later[1:], new, pod(0, version="new")).hand_over == ("u1",)
 
 
 def test_new_pods_that_have_a_node_and_never_serve_are_told_and_take_no_old_pod_away() -> None:

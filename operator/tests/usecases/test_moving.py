@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 from odeon_operator.domain.nodes import Notice
+from odeon_operator.domain.rollout import UpdateStrategy
 from odeon_testkit.fleet import FleetAgent
 from odeon_testkit.fleet_world import World
 
@@ -65,7 +66,8 @@ async def test_updates_and_cordons_cut_nothing_though_the_operator_dies_between_
     deaths = moved = 0
     for tick in range(700):
         if tick % 90 == 0:
-            world.set_pool(least=4, version=f"v{tick // 90}")
+            strategy = UpdateStrategy(hand_over=seed % 2 == 1)
+            world.set_pool(least=4, version=f"v{tick // 90}", update=strategy)
         moved += _live(world, chance)
         world.operator.sync()
         die_at(world, chance.randrange(1, 40))

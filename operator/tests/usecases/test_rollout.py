@@ -106,6 +106,39 @@ async def test_updates_in_a_row_cut_no_session_and_keep_capacity_at_the_load(
     assert killed == []
 
 
+async def test_jobs_that_never_end_do_not_hold_up_an_update_that_hands_over(world: World) -> None:
+    await world.settled(4)
+    killed = counting_kills(world)
+    for agent in list(world.agents.values())[:3]:
+        assert agent.claim()
+        agent.arrive()
+    strategy = UpdateStrategy(Count(1), Count(1), hand_over=True)
+    world.set_policy(buffer=Count(1))
+    world.set_pool(least=4, version="v2", update=strategy)
+
+    for _ in range(150):
+        await world.rounds(1)
+        _hand_over(world)
+        assert len(world.api.pods) <= 4 + 2, "one beside the others, and one that just goes"
+        if _versions(world) == {"v2"}:
+            break
+
+    assert _versions(world) == {"v2"}
+    assert killed == []
+    assert sum(world.agents[uid].sessions for uid in world.api.pods) == 3
+
+
+def _hand_over(world: World) -> None:
+    """What transcoders do that are told to, and room with what they give back."""
+    for uid in list(world.api.pods):
+        record, agent = world.kv.records.get(uid), world.agents.get(uid)
+        if record is None or agent is None or not record.hand_over or not agent.obeys:
+            continue
+        for taker in (world.agents[u] for u in world.api.pods if u in world.agents):
+            while agent.sessions and taker.takes_work and taker.sessions < SLOTS:
+                agent.sessions, taker.sessions = agent.sessions - 1, taker.sessions + 1
+
+
 def _versions(world: World) -> set[str]:
     return {p.version for p in world.api.pods.values()}
 

@@ -54,7 +54,7 @@ class DrainShape(Shape):
 class UpdateStrategyShape(Shape):
     """How pods of an old template are replaced: idle ones first, only for new ones that serve.
 
-    A pod with work takes no more, finishes what it has and goes.
+    A pod with work takes no more, finishes what it has or hands it over, and goes.
     """
 
     max_surge: IntOrPercent = "25%"
@@ -63,6 +63,9 @@ class UpdateStrategyShape(Shape):
     max_unavailable_idle: IntOrPercent = "25%"
     """Pods without work that may drain at once for the update, one at least. What load and bookings
     need is kept in any case."""
+    live_work: Literal["Finish", "HandOver"] = "Finish"
+    """What becomes of work on pods of an old template: it ends there, however long that takes, or
+    others go on with it, as when a node goes away. Viewers of edges move in any case."""
 
 
 class PoolSpec(Shape):
