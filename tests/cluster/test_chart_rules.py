@@ -354,6 +354,7 @@ BAD = [
     ("an even number of servers", "nats.replicas=2", "/nats/replicas"),
     ("a password in a value", "nats.url=nats://me:secret@nats:4222", "/nats/url"),
     ("no database", "postgresql.enabled=false", "/postgresql"),
+    ("a long name", "edgePools.abcdefghijklmnopqrstu.cacheMb=64", "abcdefghijklmnopqrstu"),
     ("port", "edgePools.default.service.port=70000", "/edgePools/default/service/port"),
     ("a name", "signaling.media.addresses={live.example.org:1}", "/signaling/media/addresses/0"),
     ("size", "recorder.persistence.size=many", "/recorder/persistence/size"),
@@ -439,6 +440,21 @@ def test_a_further_pool_takes_what_it_does_not_say_from_the_default() -> None:
         "odeon-edge-default": "http://localhost:8480",
     }
     assert pools["odeon-edge-asia"]["maxReplicas"] == pools["odeon-edge-default"]["maxReplicas"]
+
+
+def test_names_of_the_longest_release_and_pool_fit_where_they_go() -> None:
+    pool, release = "a" * 20, "b" * 60
+    named = f"transcoderPools.{pool}.enabled=true,edgePools.{pool}.enabled=true"
+    objects = charts.rendered("ha", "--set", f"fullnameOverride={release},{named}")
+
+    for one in objects:
+        labels = {**one["metadata"].get("labels", {}), **one.get("spec", {}).get("selector", {})}
+        assert max(len(str(value)) for value in labels.values() if isinstance(value, str)) <= 63
+        if one["kind"] in ("Service", "TranscoderPool", "EdgePool"):
+            assert len(one["metadata"]["name"]) <= 63
+        if one["kind"] == "StatefulSet":
+            # And the hash of its template, which is in a label of its pods.
+            assert len(one["metadata"]["name"]) <= 63 - 11
 
 
 def test_another_image_makes_another_job_of_the_secrets() -> None:

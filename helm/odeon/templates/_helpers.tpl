@@ -1,11 +1,14 @@
-{{/* Name of the release's objects: the release's own name where it says odeon already. */}}
+{{/*
+Name of the release's objects: the release's own name where it says odeon already. With "-transcoder-"
+and a pool's name of 20 characters it still is a label's value.
+*/}}
 {{- define "odeon.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 30 | trimSuffix "-" -}}
 {{- else if contains "odeon" .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 30 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-odeon" .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-odeon" .Release.Name | trunc 30 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
