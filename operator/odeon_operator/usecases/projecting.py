@@ -68,8 +68,10 @@ class Projecting:
             self._once(f"{ref.namespace}/{ref.name}", "booking_name_taken", name=ref.name)
         for tenant, event in found.unnamed:
             self._once(f"{tenant} {event}", "booking_unnamed", tenant=tenant, event_id=event)
+        # Of ten thousand that are missing the one of this minute must not be the last.
+        soonest = sorted(found.make.items(), key=lambda item: item[1].start)
         writes: list[Callable[[], Awaitable[None]]] = [
-            *(partial(self._events.make, ref, spec) for ref, spec in found.make.items()),
+            *(partial(self._events.make, ref, spec) for ref, spec in soonest),
             *(partial(self._events.change, one, spec) for one, spec in found.change),
             *(partial(self._events.delete, one) for one in found.delete),
         ]

@@ -19,7 +19,6 @@ from odeon_operator.ports import PoolFacts, PoolRef
 
 POD, NODE, POLICY, EVENT, TENANT = "Pod", "Node", "ScalingPolicy", "LiveEvent", "Tenant"
 POOLS = ("TranscoderPool", "EdgePool")
-_CHANGES_THAT_CONCERN_ALL = (POLICY, EVENT)
 
 
 class Objects(Protocol):
@@ -70,7 +69,7 @@ class Picture:
 
     Args:
         objects: reads them.
-        concerns: called with a pool whenever something that concerns it changed.
+        concerns: called with a pool whenever something that concerns it changed, bookings apart.
     """
 
     def __init__(self, objects: Objects, concerns: Callable[[PoolRef], None]) -> None:
@@ -217,8 +216,8 @@ class Picture:
             self._pools[ref], self._refs[uid] = kept, ref
             self._read.pop(ref, None)
             self._tell(ref)
-        elif kind in _CHANGES_THAT_CONCERN_ALL:
-            self._all_in(kept["metadata"]["namespace"])
+        elif kind in (POLICY, EVENT):
+            self._all_in(kind, kept["metadata"]["namespace"])
         elif kind == TENANT:
             self._everywhere()
 
@@ -239,8 +238,8 @@ class Picture:
                 del self._pools[ref]
                 self._read.pop(ref, None)
             self._tell(ref)
-        elif kind in _CHANGES_THAT_CONCERN_ALL:
-            self._all_in(kept["metadata"]["namespace"])
+        elif kind in (POLICY, EVENT):
+            self._all_in(kind, kept["metadata"]["namespace"])
         elif kind == TENANT:
             self._everywhere()
 
@@ -254,10 +253,14 @@ class Picture:
             if any(pod.node == node for pod in pods.values()):
                 self._tell(self._refs.get(owner))
 
-    def _all_in(self, namespace: str) -> None:
+    def _all_in(self, kind: str, namespace: str) -> None:
         for ref in self._pools:
-            if ref.namespace == namespace:
-                self._read.pop(ref, None)
+            if ref.namespace != namespace:
+                continue
+            self._read.pop(ref, None)
+            # Bookings come by the thousand and begin in minutes at the soonest: the next look that
+            # is due anyhow will do.
+            if kind != EVENT:
                 self._tell(ref)
 
     def _tell(self, ref: PoolRef | None) -> None:
