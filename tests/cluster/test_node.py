@@ -23,7 +23,7 @@ from odeon_testkit.kube.node import Node
 from odeon_testkit.kube.sandbox import sandbox
 from odeon_testkit.process_tree import processes
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
 CGROUPS = Path("/sys/fs/cgroup")
 MAKE_A_SANDBOX = """
@@ -130,7 +130,7 @@ def test_every_image_runs_without_privileges_and_without_writing_to_its_files(
         return [n for n, words in FIRST_WORDS.items() if words not in pods.log(api, pod, n)]
 
     try:
-        kubernetes_node.wait_for(lambda: not silent())
+        kubernetes_node.wait_for(lambda: not silent(), timeout_s=90)
     except TimeoutError:
         pytest.fail("\n".join(f"{name}: {pods.log(api, pod, name)}" for name in silent()))
     api.delete(pod)

@@ -57,11 +57,8 @@ class Builder:
     def image(self, service: str) -> oci.Image:
         """The image of a service."""
         about = self._entries[service]
-        layers = [
-            self.base,
-            *(self._requirements(name) for name in about.get("requirements", ())),
-            *(self._code(name) for name in (*about.get("on", ()), service)),
-        ]
+        code = (self._code(name) for name in (*about.get("on", ()), service))
+        layers = (*self._below(service), *code)
         config = oci.Config(
             entrypoint=ENTRYPOINT,
             environment=ENVIRONMENT,
@@ -71,7 +68,20 @@ class Builder:
                 "org.opencontainers.image.licenses": "Apache-2.0",
             },
         )
-        return self.store.image(f"{self.repository}/{service}:{self.tag}", tuple(layers), config)
+        return self.store.image(f"{self.repository}/{service}:{self.tag}", layers, config)
+
+    def foundations(self) -> list[oci.Image]:
+        """Images of what stands below our own code, which changes seldom."""
+        chains = {self._below(service): None for service in self.services}
+        nothing = oci.Config(entrypoint=())
+        return [
+            self.store.image(f"localhost/foundation:{number}", layers, nothing)
+            for number, layers in enumerate(chains)
+        ]
+
+    def _below(self, service: str) -> tuple[oci.Blob, ...]:
+        lists = self._entries[service].get("requirements", ())
+        return (self.base, *(self._requirements(name) for name in lists))
 
     @cached_property
     def base(self) -> oci.Blob:

@@ -119,9 +119,18 @@ class Store:
         )
         return Image(name, manifest, (manifest, about, *layers))
 
-    def write_archive(self, images: Iterable[Image], out: IO[bytes]) -> None:
-        """Write an image layout that holds these images as a tar archive, e.g. into a pipe."""
+    def write_archive(
+        self, images: Iterable[Image], out: IO[bytes], *, known: Iterable[Image] = ()
+    ) -> None:
+        """Write an image layout that holds these images as a tar archive, e.g. into a pipe.
+
+        Args:
+            images: what the archive is of.
+            out: where it goes.
+            known: images whose layers the reader has already; they are left out.
+        """
         chosen = tuple(images)
+        left_out = {blob for image in known for blob in image.blobs}
         index = {
             "schemaVersion": 2,
             "manifests": [
@@ -140,7 +149,8 @@ class Store:
         with tarfile.open(fileobj=out, mode="w|", bufsize=1 << 20) as archive:
             _add(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
             _add(archive, "index.json", json.dumps(index).encode())
-            for digest in sorted({blob.digest for image in chosen for blob in image.blobs}):
+            wanted = {blob for image in chosen for blob in image.blobs} - left_out
+            for digest in sorted(blob.digest for blob in wanted):
                 archive.add(self._folder / "blobs" / digest, f"blobs/sha256/{digest}")
 
     def _document(self, content: Mapping[str, Any]) -> Blob:

@@ -22,7 +22,12 @@ _TOOLS = ("grep", "sed")
 
 def images_for_tests(builder: Builder) -> list[oci.Image]:
     """Everything that a deployment runs."""
-    return [*map(builder.image, builder.services), nats(builder), postgres(builder)]
+    return [*map(builder.image, builder.services), *others(builder)]
+
+
+def others(builder: Builder) -> list[oci.Image]:
+    """What a deployment runs that is not ours."""
+    return [nats(builder), postgres(builder)]
 
 
 def nats(builder: Builder) -> oci.Image:

@@ -9,9 +9,8 @@ import pytest
 from odeon_testkit.go_programs import GoPrograms
 from odeon_testkit.images.build import Builder
 from odeon_testkit.images.cache import store
-from odeon_testkit.images.others import images_for_tests
 from odeon_testkit.kube.control_plane import ControlPlane, control_plane
-from odeon_testkit.kube.node import Node, missing, node
+from odeon_testkit.kube.node import Images, Node, missing, node
 from odeon_testkit.kube.programs import CONTROL_PLANE, HELMS, NODE
 
 
@@ -38,7 +37,7 @@ def running_node() -> Iterator[Node]:
     _need(NODE)
     if lacking := missing():
         _do_without(lacking)
-    with node(crds=None, images=images_for_tests(Builder(store()))) as made:
+    with node(crds=None, images=Images.of(Builder(store()))) as made:
         yield made
 
 

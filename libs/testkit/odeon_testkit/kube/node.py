@@ -13,19 +13,46 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from odeon_testkit.images import cache, oci
+from odeon_testkit.images.build import Builder
+from odeon_testkit.images.others import others
 from odeon_testkit.kube import node_settings, pods, settings
 from odeon_testkit.kube.api import KubeApi
 from odeon_testkit.kube.control_plane import CRDS, ControlPlane, listens, prepared
 from odeon_testkit.kube.program import Program
 from odeon_testkit.kube.programs import NODE
 from odeon_testkit.kube.sandbox import Sandbox, sandbox
+from odeon_testkit.kube.unpacked import lend, unpacked
 
 HOST_PROGRAMS = ("containerd", "runc", "iptables", "ip", "nsenter", "setpriv", "unshare")
 """What the machine must have, beside the CNI plugins."""
 _IMAGES = {node_settings.DNS_IMAGE: "coredns", node_settings.PAUSE_IMAGE: "pause"}
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What pods may run.
+
+    Attributes:
+        seldom: what changes seldom, and is kept as containerd unpacked it.
+        often: what is imported at every start, with layers of `seldom` below its own.
+    """
+
+    seldom: tuple[oci.Image, ...]
+    often: tuple[oci.Image, ...]
+
+    @classmethod
+    def none(cls) -> Self:
+        """Only what a node itself needs."""
+        return cls(tuple(_own_images(cache.store())), ())
+
+    @classmethod
+    def of(cls, builder: Builder) -> Self:
+        """Everything that a deployment runs."""
+        seldom = (*cls.none().seldom, *builder.foundations(), *others(builder))
+        return cls(seldom, tuple(map(builder.image, builder.services)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +77,6 @@ class Node:
         """Where its ports are; of NodePorts, too."""
         return node_settings.NETWORK.host
 
-    def import_images(self, store: oci.Store, images: Iterable[oci.Image]) -> None:
-        """Give images to containerd; pods may use them from then on.
-
-        Raises:
-            RuntimeError: it did not want them.
-        """
-        command = [*self.sandbox.prefix, *node_settings.CTR, "images", "import", "-"]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as importer:
-            assert importer.stdin is not None and importer.stdout is not None
-            store.write_archive(images, importer.stdin)
-            importer.stdin.close()
-            said = importer.stdout.read().decode()
-        if importer.returncode:
-            raise RuntimeError(f"no images: {said}")
-
     def add_volumes(self, number: int) -> None:
         """Make folders of the node volumes of the default class, each for one claim."""
         with self.plane.api() as api:
@@ -89,14 +99,11 @@ class Node:
             with self.plane.api() as api:
                 raise TimeoutError(pods.report(api)) from error
 
-    def start(self, *, crds: Path | None, images: Iterable[oci.Image]) -> None:
+    def start(self, *, crds: Path | None, images: Images) -> None:
         """Start all; returns when pods run and names are found."""
-        self.containerd.start()
-        store = cache.store()
         # Both take seconds, and neither needs the other.
         with ThreadPoolExecutor(1) as beside:
-            self.containerd.wait_for(self._containerd_serves)
-            imported = beside.submit(self.import_images, store, (*_own_images(store), *images))
+            imported = beside.submit(self._start_containerd, images)
             self.plane.start(crds=crds)
             imported.result()
         for program in (self.kubelet, self.proxy, self.scheduler):
@@ -108,21 +115,58 @@ class Node:
         # Which also tells that kube-proxy knows of it.
         self.proxy.wait_for(lambda: listens(node_settings.DNS_ADDRESS, 53))
 
-    def _containerd_serves(self) -> bool:
+    def _start_containerd(self, images: Images) -> None:
+        lend(unpacked(images.seldom, _unpack), self.sandbox.directory / "containerd")
+        _start_containerd(self.containerd, self.sandbox)
+        _import(self.sandbox, images.often, known=images.seldom)
+
+
+def _start_containerd(containerd: Program, box: Sandbox) -> None:
+    def serves() -> bool:
         try:
-            self.sandbox.run(*node_settings.CTR, "version")
+            box.run(*node_settings.CTR, "version")
         except RuntimeError:
             return False
         return True
 
+    containerd.start()
+    containerd.wait_for(serves)
+
+
+def _import(box: Sandbox, images: Iterable[oci.Image], known: Iterable[oci.Image] = ()) -> None:
+    command = [*box.prefix, *node_settings.CTR, "images", "import", "-"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as importer:
+        assert importer.stdin is not None and importer.stdout is not None
+        cache.store().write_archive(images, importer.stdin, known=known)
+        importer.stdin.close()
+        said = importer.stdout.read().decode()
+    if importer.returncode:
+        raise RuntimeError(f"no images: {said}")
+
+
+def _unpack(folder: Path, images: tuple[oci.Image, ...]) -> None:
+    """Let a containerd of its own import images, and keep what it made."""
+    with sandbox(node_settings.NETWORK.host) as box:
+        node_settings.write(box, "")
+        command = (*box.prefix, "containerd", *node_settings.containerd(box.directory))
+        containerd = Program("containerd", command, box.directory)
+        try:
+            _start_containerd(containerd, box)
+            _import(box, images)
+        finally:
+            containerd.stop()
+        shutil.move(box.directory / "containerd", folder)
+
 
 @contextmanager
-def node(*, crds: Path | None = CRDS, images: Iterable[oci.Image] = ()) -> Iterator[Node]:
+def node(*, crds: Path | None = CRDS, images: Images | None = None) -> Iterator[Node]:
     """A running cluster of one node; nothing is left of it afterwards.
 
     Args:
         crds: folder of what is applied before the controllers start; None for an empty cluster.
-        images: what pods may run, from the store in the cache.
+        images: what pods may run; by default none but what the node itself needs.
     """
     with sandbox(node_settings.NETWORK.host) as box, box.network():
         plane = prepared(box.directory, node_settings.NETWORK, box.prefix)
@@ -140,7 +184,7 @@ def node(*, crds: Path | None = CRDS, images: Iterable[oci.Image] = ()) -> Itera
             scheduler=program(NODE.folder / "kube-scheduler", node_settings.scheduler()),
         )
         try:
-            made.start(crds=crds, images=images)
+            made.start(crds=crds, images=images or Images.none())
             yield made
         finally:
             # What they run ends with the sandbox.

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from odeon_testkit.images import cache
+
 _NAME = "odeon-node-"
 _CLONE_NEWNET = 0x40000000
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -106,7 +108,9 @@ def sandbox(address: str) -> Iterator[Sandbox]:
         address: of the machine that it pretends to be.
     """
     _clean()
-    directory = Path(tempfile.mkdtemp(prefix=f"{_NAME}{os.getpid()}-"))
+    home = _home()
+    home.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{_NAME}{os.getpid()}-", dir=home))
     with (directory / "sandbox.log").open("w") as log:
         process = subprocess.Popen(
             [
@@ -167,7 +171,7 @@ def _hierarchies() -> list[Path]:
 
 def _clean() -> None:
     """Remove what sandboxes left whose makers died."""
-    places = (Path(tempfile.gettempdir()), *_hierarchies())
+    places = (_home(), *_hierarchies())
     for name in {found.name for place in places for found in place.glob(f"{_NAME}*")}:
         maker = name.removeprefix(_NAME).partition("-")[0]
         if not Path("/proc", maker).exists():
@@ -181,4 +185,9 @@ def _remove(name: str) -> None:
             # One that is still in use is left to the next sandbox.
             with suppress(OSError):
                 Path(folder).rmdir()
-    shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
+    shutil.rmtree(_home() / name, ignore_errors=True)
+
+
+def _home() -> Path:
+    """Where their folders are: beside the images, of which they have links."""
+    return cache.folder() / "nodes"
