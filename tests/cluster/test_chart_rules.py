@@ -21,6 +21,16 @@ EVERYTHING = (
     *("--set", "gatewayApi.parentRefs[0].name=public,edgePools.asia.service.port=8443"),
     *("--set", "edgePools.asia.publicUrl=https://asia.example.org:8443"),
 )
+OWN = (
+    *("--set", "nats.enabled=false,nats.existingSecret=mine,nats.streamReplicas=3"),
+    *("--set", "postgresql.enabled=false,postgresql.existingSecret=mine,prober.enabled=false"),
+    *("--set", "analytics.clickhouse.existingSecret=mine,placeholders.replicas=2"),
+    *("--set", "telemetry.otlpEndpoint=http://collector:4317"),
+    *("--set", "secrets.service.existingSecret=mine,secrets.keyEncryptionKey.existingSecret=mine"),
+    *("--set", "secrets.apiKey.existingSecret=mine,secrets.edgeAdminToken.existingSecret=mine"),
+)
+"""Everything that keeps something is somebody's own, and every secret."""
+SETS = {"everything": EVERYTHING, "own": OWN}
 ONCE = ("bootstrap", "play", "scale", "migrate")
 """Containers that end by themselves."""
 GRPC_GRACE_S = 3.0
@@ -28,11 +38,10 @@ UNREACHED = {("transcoder", 7005), ("operator", 8090), ("nats", 8222)}
 """Ports of which only the kubelet makes use, which policies do not hold back."""
 
 
-@pytest.fixture(scope="module", params=[*PROFILES, "everything"])
+@pytest.fixture(scope="module", params=[*PROFILES, *SETS])
 def objects(request: pytest.FixtureRequest) -> list[Object]:
-    if request.param == "everything":
-        return charts.rendered("default", *EVERYTHING)
-    return charts.rendered(request.param)
+    name = request.param
+    return charts.rendered("default", *SETS[name]) if name in SETS else charts.rendered(name)
 
 
 def templates(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
@@ -78,7 +87,7 @@ def test_every_container_says_what_it_needs_and_may_not_become_more(objects: lis
 
 def test_every_container_that_stays_is_probed_on_a_port_of_its_own(objects: list[Object]) -> None:
     for where, container, _ in containers(objects):
-        if container["name"] in ONCE:
+        if container["name"] in (*ONCE, "placeholder"):
             continue
         ports = {p for one in container["ports"] for p in (one["name"], one["containerPort"])}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -94,7 +103,8 @@ def test_only_who_speaks_to_the_api_server_has_a_token(objects: list[Object]) ->
         if pod["spec"]["automountServiceAccountToken"]
     }
 
-    assert holders == {"operator", "bootstrap", "test"}
+    jobs = {component(one["metadata"]["labels"]) for one in of_kind(objects, "Job")}
+    assert holders == {"operator", "test"} | jobs
     accounts = of_kind(objects, "ServiceAccount")
     assert all(one["automountServiceAccountToken"] is False for one in accounts)
     names = {one["metadata"]["name"] for one in accounts}
@@ -116,7 +126,8 @@ def test_live_media_has_its_priority_and_control_pushes_nobody_out(objects: list
     for one, pod in templates(objects):
         if one["metadata"].get("annotations", {}).get("helm.sh/hook"):
             continue
-        kind = "live" if component(pod["metadata"]["labels"]) in live else "control"
+        who = component(pod["metadata"]["labels"])
+        kind = {"placeholder": "pre-warm"}.get(who, "live" if who in live else "control")
         assert pod["spec"]["priorityClassName"] == f"odeon-odeon-{kind}"
     classes = {one["metadata"]["name"]: one for one in of_kind(objects, "PriorityClass")}
     values = {name.rsplit("-odeon-", 1)[1]: one["value"] for name, one in classes.items()}
@@ -132,7 +143,8 @@ def test_a_budget_lets_one_of_several_go_and_a_single_one_too(objects: list[Obje
     several = {
         one["metadata"]["name"]
         for one in of_kind(objects, "Deployment", "StatefulSet")
-        if one["spec"]["replicas"] > 1
+        # Placeholders are there to be evicted.
+        if one["spec"]["replicas"] > 1 and component(one["metadata"]["labels"]) != "placeholder"
     }
 
     assert set(budgets) == several
@@ -159,7 +171,7 @@ def test_every_pod_has_the_time_that_its_process_takes_to_end(objects: list[Obje
     assert signature(GrpcServer).parameters["grace_s"].default == GRPC_GRACE_S
     for one, pod in templates(objects):
         first = pod["spec"]["containers"][0]
-        if first["name"] in ONCE:
+        if first["name"] in (*ONCE, "placeholder"):
             continue
         waits = first.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         takes = waits + time_to_end(first, component(pod["metadata"]["labels"]))
@@ -455,6 +467,28 @@ def test_names_of_the_longest_release_and_pool_fit_where_they_go() -> None:
         if one["kind"] == "StatefulSet":
             # And the hash of its template, which is in a label of its pods.
             assert len(one["metadata"]["name"]) <= 63 - 11
+
+
+def test_who_brings_every_secret_needs_no_job_and_names_the_secrets_everywhere() -> None:
+    objects = charts.rendered("default", *OWN)
+
+    assert of_kind(objects, "Job") == []
+    named = {
+        value["valueFrom"]["secretKeyRef"]["name"]
+        for _, container, _ in containers(objects)
+        for value in env(container).values()
+        if isinstance(value, dict) and "secretKeyRef" in value["valueFrom"]
+    }
+    assert named == {"mine"}
+
+
+def test_further_objects_are_rendered_with_the_release() -> None:
+    named = {"name": "{{ .Release.Name }}-mine"}
+    further = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": named}]
+
+    objects = charts.rendered("default", "--set-json", f"extraObjects={json.dumps(further)}")
+
+    assert "odeon-mine" in {one["metadata"]["name"] for one in of_kind(objects, "ConfigMap")}
 
 
 def test_another_image_makes_another_job_of_the_secrets() -> None:

@@ -154,3 +154,13 @@ A pool of values by its name; what it does not say is taken from `default`: (lis
 {{- $pools := index (index . 0).Values (index . 1) -}}
 {{- mergeOverwrite (deepCopy (index $pools "default")) (deepCopy (index $pools (index . 2))) | toYaml -}}
 {{- end -}}
+
+{{/* Keys of the secrets that are not somebody's own, as a list: what the Job has to make. */}}
+{{- define "odeon.generatedKeys" -}}
+{{- $keys := list -}}
+{{- range $name, $secret := .Values.secrets -}}
+{{- $foreign := or (and (eq $name "natsPassword") (not $.Values.nats.enabled)) (and (eq $name "postgresqlPassword") (not $.Values.postgresql.enabled)) -}}
+{{- if not (or $foreign $secret.existingSecret) -}}{{- $keys = append $keys $secret.key -}}{{- end -}}
+{{- end -}}
+{{- toYaml $keys -}}
+{{- end -}}
