@@ -26,7 +26,7 @@ from odeon_testkit.room_peers import RoomApi, room_peers
 
 GROUP = "/apis/odeon.live/v1alpha1"
 EVENTS = 3
-LEAD = 10.0
+LEAD = 15.0
 HOUR = timedelta(hours=1)
 
 
@@ -119,7 +119,7 @@ async def test_what_is_booked_in_the_product_is_there_before_it_begins_and_goes_
     operator.start()
     await site.serving(1)  # what is kept free
     async with running_room(site.directory, nats.url) as room:
-        start = now() + timedelta(seconds=LEAD + 6)
+        start = now() + timedelta(seconds=LEAD + 8)
         for number in range(EVENTS):
             await room.event(
                 f"e{number}", "SCHEDULED", schedule_time=stamp(start), expected_viewers=9
