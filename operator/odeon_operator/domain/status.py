@@ -119,10 +119,20 @@ def carry(readings: Sequence[Readings]) -> Carried:
     )
 
 
-def noted(before: PoolStatus | None, decision: Decision, trace: str) -> tuple[DecisionNote, ...]:
-    """The last decisions with this one, if it says something new. The newest comes last."""
+def noted(
+    before: PoolStatus | None, decision: Decision, trace: str, *, told: PoolStatus | None
+) -> tuple[DecisionNote, ...]:
+    """The last decisions with this one, if it says something new. The newest comes last.
+
+    Args:
+        before: what would have been told at the last look.
+        decision: of this one.
+        trace: where it is looked at closely.
+        told: what was told last. Steps of one decision that come between two tellings are one note.
+    """
     past = before.decisions if before is not None else ()
-    if past and not _is_news(past[-1], decision):
+    written = told is not None and past[-1:] == told.decisions[-1:]
+    if past and not _is_news(past[-1], decision, written=written):
         return past
     note = DecisionNote(
         decision.at, decision.wanted, decision.previous, decision.rule, explain(decision), trace
@@ -162,7 +172,7 @@ def due(
     return written + spacing - now
 
 
-def _is_news(last: DecisionNote, decision: Decision) -> bool:
+def _is_news(last: DecisionNote, decision: Decision, *, written: bool) -> bool:
     did = decision.actions
     moved = bool(did.start or did.drain or did.undrain)
-    return moved or (last.wanted, last.rule) != (decision.wanted, decision.rule)
+    return (moved and written) or (last.wanted, last.rule) != (decision.wanted, decision.rule)

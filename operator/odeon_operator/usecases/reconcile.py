@@ -93,6 +93,8 @@ class _Memory:
         written: when that was.
         overwritten: when somebody else was last seen to have written it.
         told: conditions as they were last announced.
+        draft: the status of the last look, and what stood then: what is decided between two
+            writes is told by the next one.
     """
 
     uid: str
@@ -103,6 +105,13 @@ class _Memory:
     written: datetime | None = None
     overwritten: datetime | None = None
     told: tuple[Condition, ...] | None = None
+    draft: tuple[PoolStatus, PoolStatus | None] | None = None
+
+    def before(self, standing: PoolStatus | None) -> PoolStatus | None:
+        """What a status goes on from: the last draft, unless something else stands by now."""
+        if self.draft is not None and self.draft[1] == standing:
+            return self.draft[0]
+        return standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +276,7 @@ class Reconciler:
 
     def _status(self, look: _Look, memory: _Memory) -> PoolStatus:
         facts, decision = look.facts, look.decision
-        before = facts.status
+        before = memory.before(facts.status)
         context = trace.get_current_span().get_span_context()
         trace_id = f"{context.trace_id:032x}" if context.is_valid else ""
         about = Circumstances(
@@ -279,7 +288,7 @@ class Reconciler:
             of_decision(look.pool, look.policy, decision, look.pods, about), self._runbook
         )
         starts = memory.learned.cold_starts
-        return PoolStatus(
+        made = PoolStatus(
             generation=facts.generation,
             selector=facts.selector,
             counts=count(look.pods, look.pool.version),
@@ -291,9 +300,11 @@ class Reconciler:
                 samples=len(starts.samples),
             ),
             last_scale=last_scale(before, decision),
-            decisions=noted(before, decision, trace_id),
+            decisions=noted(before, decision, trace_id, told=facts.status),
             conditions=merged(before.conditions if before is not None else (), found),
         )
+        memory.draft = (made, facts.status)
+        return made
 
     async def _hold(self, facts: PoolFacts) -> PoolStatus:
         """Keep the pods of a pool that cannot be decided on.

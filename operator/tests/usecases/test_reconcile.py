@@ -187,6 +187,22 @@ async def test_a_status_is_written_once_in_five_seconds_however_much_changes(wor
     assert world.status.counts.allocated == 4
 
 
+async def test_what_was_decided_between_two_writes_is_told_by_the_next(world: World) -> None:
+    await world.settled(1)
+    await world.rounds(15)
+    before = len(world.status.decisions)
+
+    # The first change is told at once; the others come while the status may not be written.
+    for least in (3, 5, 2):
+        world.set_pool(least=least)
+        await world.rounds(1)
+    await world.rounds(8)
+
+    told = world.status.decisions[before:]
+    assert [(note.previous, note.wanted) for note in told] == [(1, 3), (3, 5), (5, 2)]
+    assert world.status.last_scale == told[-1].at
+
+
 async def test_the_last_ten_decisions_are_kept(world: World) -> None:
     for least in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12):
         world.set_pool(least=least)
