@@ -110,7 +110,7 @@ class Plan:
 def explain(decision: Decision) -> tuple[str, ...]:
     """The decision in sentences, the result first."""
     said = [
-        f"{decision.pool} wants {decision.wanted} pods (before: {decision.previous}, "
+        f"{decision.pool} wants {_pods(decision.wanted)} (before: {decision.previous}, "
         f"standing: {decision.standing}), decided by {decision.rule}."
     ]
     if decision.dry_run:
@@ -173,3 +173,7 @@ def _updating(rollout: Rollout) -> list[str]:
     if rollout.halted:
         return [f"{said}. Halted: {', '.join(rollout.failing[:5])} crash."]
     return [f"{said}."]
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
