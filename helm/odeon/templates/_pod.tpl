@@ -83,17 +83,19 @@ envFrom:
 startupProbe:
   grpc: {port: {{ .port }}}
   periodSeconds: 1
-  failureThreshold: 120
+  timeoutSeconds: 3
+  failureThreshold: 300
 readinessProbe:
   grpc: {port: {{ .port }}}
   periodSeconds: 5
   timeoutSeconds: 3
 livenessProbe:
-  # Of the socket: a drain is no reason to be killed, and says NOT_SERVING.
+  # Of the socket: a drain is no reason to be killed, and says NOT_SERVING. Patient, since on a machine
+  # without CPU to spare a restart only costs more.
   tcpSocket: {port: {{ .port }}}
   periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 6
+  timeoutSeconds: 10
+  failureThreshold: 9
 {{- end -}}
 
 {{/* Probes over HTTP: (dict "port" "http" "ready" "/readyz" "live" "/healthz"). */}}
@@ -101,7 +103,8 @@ livenessProbe:
 startupProbe:
   httpGet: {path: {{ .live | quote }}, port: {{ .port }}{{ with .scheme }}, scheme: {{ . }}{{ end }}}
   periodSeconds: 1
-  failureThreshold: 120
+  timeoutSeconds: 3
+  failureThreshold: 300
 readinessProbe:
   httpGet: {path: {{ .ready | quote }}, port: {{ .port }}{{ with .scheme }}, scheme: {{ . }}{{ end }}}
   periodSeconds: {{ .every | default 5 }}
@@ -109,8 +112,8 @@ readinessProbe:
 livenessProbe:
   httpGet: {path: {{ .live | quote }}, port: {{ .port }}{{ with .scheme }}, scheme: {{ . }}{{ end }}}
   periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 6
+  timeoutSeconds: 10
+  failureThreshold: 9
 {{- end -}}
 
 {{/* A volume claim: (dict "root" $ "storage" .Values.recorder.persistence). */}}
