@@ -67,6 +67,23 @@ def test_an_archive_holds_every_image_and_each_shared_layer_once(tmp_path: Path)
     assert len(members) == 2 + 1 + 2 * 2
 
 
+def test_what_nobody_used_for_long_is_forgotten_and_made_again(tmp_path: Path) -> None:
+    store = oci.Store(tmp_path / "store")
+    for name in ("old", "used"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    old, used = (made(store, tmp_path / name, name) for name in ("old", "used"))
+    for file in (tmp_path / "store").glob("*/*"):
+        os.utime(file, (1, 1))
+    assert made(store, tmp_path / "used", "used") == used
+
+    store.forget(unused_s=3600)
+
+    kept = {file.name for file in (tmp_path / "store").glob("*/*")}
+    assert kept == {"used", used.digest}
+    assert made(store, tmp_path / "old", "old") == old
+
+
 def test_a_key_changes_with_names_contents_and_modes_and_not_with_bytecode(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("1")
     keys = [oci.key_of("x", tmp_path)]

@@ -11,6 +11,8 @@ from odeon_testkit.images.build import Builder
 from odeon_testkit.images.cache import store
 from odeon_testkit.images.others import images_for_tests
 
+_KEPT_S = 14 * 24 * 3600
+
 
 def main() -> None:
     """Make images and print their names and digests."""
@@ -27,6 +29,7 @@ def main() -> None:
     images = [builder.image(name) for name in asked.services or builder.services]
     if asked.for_tests:
         images = images_for_tests(builder)
+    builder.store.forget(unused_s=_KEPT_S)
     for image in images:
         print(f"{image.name}@sha256:{image.manifest.digest}")
     if asked.output:

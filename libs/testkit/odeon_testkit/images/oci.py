@@ -9,6 +9,7 @@ import os
 import platform
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
@@ -96,6 +97,8 @@ class Store:
         made = self._folder / "made" / key
         if made.exists():
             digest, size = made.read_text().split()
+            for used in (made, self._folder / "blobs" / digest):
+                used.touch()
             return Blob(digest, int(size))
         with tempfile.TemporaryDirectory(dir=self._folder) as work:
             archive = Path(work) / "layer.tar"
@@ -152,6 +155,13 @@ class Store:
             wanted = {blob for image in chosen for blob in image.blobs} - left_out
             for digest in sorted(blob.digest for blob in wanted):
                 archive.add(self._folder / "blobs" / digest, f"blobs/sha256/{digest}")
+
+    def forget(self, *, unused_s: float) -> None:
+        """Remove what nobody used for a while: every change of the code leaves a layer behind."""
+        before = time.time() - unused_s
+        for file in (*self._folder.glob("made/*"), *self._folder.glob("blobs/*")):
+            if file.stat().st_mtime < before:
+                file.unlink(missing_ok=True)
 
     def _document(self, content: Mapping[str, Any]) -> Blob:
         with tempfile.TemporaryDirectory(dir=self._folder) as work:
