@@ -394,7 +394,7 @@ def test_a_host_without_a_name_is_refused_where_routes_want_one() -> None:
 def paths(schema: Object, root: Object, values: Any, path: str = "") -> Iterator[str]:
     """Values that the schema does not know, and properties of it that have no default."""
     while "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        schema = root["definitions"][schema["$ref"].rsplit("/", 1)[1]]
     known = schema.get("properties")
     if known is None or not isinstance(values, dict):
         return
