@@ -23,10 +23,7 @@ beside=(libs operator cli)
 for folder in services/*; do
   [[ " ${here[*]} " == *" $folder "* ]] || beside+=("$folder")
 done
-alone=(loadtest)
-for folder in tests/*/; do
-  [ "$folder" = tests/cluster/ ] || alone+=("$folder")
-done
+alone=(loadtest tests)
 
 failed=0
 log="$LOGS/tests-beside.$$.log"
@@ -36,6 +33,6 @@ trap 'kill $! 2>/dev/null || true' EXIT
 wait $! || failed=1
 trap - EXIT
 cat "$log" && rm -f "$log"
-"${pytest[@]}" "${alone[@]}" || failed=1
+"${pytest[@]}" --ignore=tests/cluster "${alone[@]}" || failed=1
 "${pytest[@]}" -m node tests/cluster || failed=1
 exit $failed
