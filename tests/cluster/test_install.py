@@ -102,8 +102,9 @@ class Site:
         return settled and pods.unready(self.api, NAMESPACE) == []
 
     def idle(self) -> bool:
-        """Whether no transcoder has work."""
-        return not self.api.get(TRANSCODER_POOL)["status"].get("allocated")
+        """Whether no pod has work or is on its way out, as far as their pools know."""
+        pools = [self.api.get(path)["status"] for path in (EDGE_POOL, TRANSCODER_POOL)]
+        return not any(pool.get("allocated") or pool.get("draining") for pool in pools)
 
     def edges(self) -> list[str]:
         """Names of the edges that are not on their way out."""
