@@ -43,7 +43,11 @@ class Event:
             self.acquired = True
         self.owner = owner
         for _ in range(rounds):
-            await asyncio.gather(*(self._put_next(owner, track) for track in TRACKS))
+            # As an encoder does it: a track that got no answer is not left ever further behind,
+            # for the recorder gives up one that is silent while others close segments.
+            behind = min(self.due.values())
+            tracks = [track for track in TRACKS if self.due[track] == behind]
+            await asyncio.gather(*(self._put_next(owner, track) for track in tracks))
 
     async def _put_next(self, owner: Owner, track: str) -> None:
         msn, part = self.due[track]
