@@ -17,6 +17,9 @@ KINDS = (
     *("/apis/rbac.authorization.k8s.io/v1/clusterroles", f"{GROUP}/edgepools"),
     *("/apis/scheduling.k8s.io/v1/priorityclasses", f"{GROUP}/transcoderpools"),
 )
+RELEASES = Path(__file__).parent / "releases"
+"""Packages of what was given to users before: what they run is upgraded, never made anew."""
+PREVIOUS = "0.1.0-pre.1"
 GUARD = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/pool-deletion.odeon.live"
 
 
@@ -31,6 +34,20 @@ def helm(helm_program: Path, bare_kubernetes: ControlPlane, tmp_path: Path) -> H
     return Helm(helm_program, bare_kubernetes.kubeconfig, tmp_path)
 
 
+def namespace_of(helm: Helm, purpose: str) -> str:
+    """One for each version of Helm."""
+    return f"{purpose}-{helm.program.parent.name.split('-')[1].replace('.', '-')}"
+
+
+def edge_pool(namespace: str) -> Object:
+    """The pool that a release makes."""
+    return {
+        "apiVersion": "odeon.live/v1alpha1",
+        "kind": "EdgePool",
+        "metadata": {"name": "odeon-edge-default", "namespace": namespace},
+    }
+
+
 def names(api: KubeApi, path: str) -> set[str]:
     """Objects of a kind that a release has."""
     found = api.get(f"{path}?labelSelector=app.kubernetes.io%2Finstance%3Dodeon")
@@ -40,13 +57,9 @@ def names(api: KubeApi, path: str) -> set[str]:
 async def test_a_release_comes_changes_and_goes_without_touching_what_somebody_scaled(
     helm: Helm, api: KubeApi, bare_kubernetes: ControlPlane
 ) -> None:
-    namespace = f"live-{helm.program.parent.name.split('-')[1].replace('.', '-')}"
+    namespace = namespace_of(helm, "live")
     release = ("odeon", charts.CHART, "--namespace", namespace)
-    pool: Object = {
-        "apiVersion": "odeon.live/v1alpha1",
-        "kind": "EdgePool",
-        "metadata": {"name": "odeon-edge-default", "namespace": namespace},
-    }
+    pool = edge_pool(namespace)
 
     said = helm.run("install", *release, "--create-namespace")
     jobs = names(api, "/apis/batch/v1/jobs")
@@ -80,3 +93,25 @@ async def test_a_release_comes_changes_and_goes_without_touching_what_somebody_s
     assert api.exists(
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/edgepools.odeon.live"
     )
+
+
+async def test_the_release_before_this_one_is_upgraded_and_nothing_is_made_anew(
+    helm: Helm, api: KubeApi
+) -> None:
+    namespace = namespace_of(helm, "older")
+    where = ("--namespace", namespace)
+    helm.run("install", "odeon", RELEASES / f"odeon-{PREVIOUS}.tgz", *where, "--create-namespace")
+    pool = api.patch(edge_pool(namespace), {"spec": {"scalingMode": "Manual", "replicas": 7}})
+    sets = api.get(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")["items"]
+
+    crds = charts.ROOT / "helm" / "odeon-crds"
+    helm.run("upgrade", "--install", "odeon-crds", crds, *where, "--take-ownership")
+    helm.run("upgrade", "odeon", charts.CHART, *where, "--reset-then-reuse-values")
+
+    upgraded = api.get(api.path_of(edge_pool(namespace)))
+    assert upgraded["metadata"]["uid"] == pool["metadata"]["uid"]
+    assert upgraded["spec"]["replicas"] == 7
+    # A field of a StatefulSet that cannot change would have had the API server refuse it.
+    after = api.get(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")["items"]
+    assert {s["metadata"]["uid"] for s in sets} == {s["metadata"]["uid"] for s in after}
+    helm.run("uninstall", "odeon", *where)
