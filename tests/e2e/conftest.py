@@ -17,14 +17,42 @@ def background() -> Iterator[asyncio.Runner]:
         yield runner
 
 
+_RUNNING = pytest.StashKey[Product]()
+
+
 @pytest.fixture(scope="session")
-def product(background: asyncio.Runner) -> Iterator[Product]:
+def product(background: asyncio.Runner, pytestconfig: pytest.Config) -> Iterator[Product]:
     """The running deployment with its demo event."""
     demo = ("--demo-size", SIZE, "--demo-frame-rate", str(FRAME_RATE))
     running = running_product("--edges", "2", *demo)
     product = background.run(running.__aenter__())
+    pytestconfig.stash[_RUNNING] = product
     yield product
+    del pytestconfig.stash[_RUNNING]
     background.run(running.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def events_of_a_module_end_with_it(
+    background: asyncio.Runner, pytestconfig: pytest.Config
+) -> Iterator[None]:
+    """Encoders of events that nobody watches any more would starve the tests that follow."""
+    yield
+    product = pytestconfig.stash.get(_RUNNING, None)
+    if product is not None:
+        background.run(_end_events(product))
+
+
+async def _end_events(product: Product) -> None:
+    async with api_with(product["gateway"], product["api_key"]) as api:
+        listed = await api.call(
+            "room.v1.RoomService/ListEvents",
+            page_size=100,
+            states=["STATE_WARMUP", "STATE_LIVE"],
+        )
+        running = {event["name"] for event in listed["events"]}
+        for name in running - {f"events/{product['event']}"}:
+            await api.call("room.v1.RoomService/EndEvent", name=name)
 
 
 @pytest.fixture
