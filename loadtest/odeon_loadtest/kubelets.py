@@ -91,6 +91,10 @@ class Kubelets:
 
         await until(asked, timeout_s=timeout_s)
 
+    async def grown(self, count: int) -> None:
+        """Wait until so many pods run, or more."""
+        await self.until(lambda: len(self.running) >= count, timeout_s=60)
+
     async def beat(self) -> None:
         """Nodes say that they live, for ever."""
         while True:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -67,6 +68,13 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
             left = {task for task in left if not task.done()}
     if interrupted is not None:
         raise interrupted
+
+
+async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
+    """Until the event is set, or the timeout."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

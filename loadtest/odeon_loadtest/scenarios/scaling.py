@@ -177,7 +177,7 @@ async def _decisions(report: Report, site: Site, pods: Kubelets, sim: PodSim, si
         site.audit.news()
         sim.tell("want", pool=pool, sessions=step)
         await pods.until(lambda had=len(busy): len(_taken(site, pool)) > had, timeout_s=60)  # type: ignore[misc]
-        await pods.until(lambda step=step: len(pods.running) > step, timeout_s=60)  # type: ignore[misc]
+        await pods.grown(step + 1)
         taken = _taken(site, pool)
         loaded = min(at for uid, at in taken.items() if uid not in busy)
         asked = _creations(site.audit.news(), space)[0]
@@ -208,7 +208,7 @@ async def _bursts(report: Report, site: Site, pods: Kubelets, size: Size) -> Non
         site.audit.news()
         began = datetime.now(UTC)
         site.change(space, pool, minReplicas=before + _BURST)
-        await pods.until(lambda want=before + _BURST: len(pods.running) >= want, timeout_s=60)  # type: ignore[misc]
+        await pods.grown(before + _BURST)
         asked = _creations(site.audit.news(), space)
         took.append((asked[_BURST - 1] - began).total_seconds())
         site.change(space, pool, minReplicas=0)

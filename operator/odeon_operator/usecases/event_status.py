@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from odeon_runtime.logs import logger
+from odeon_runtime.tasks import wait_for
 
 from odeon_operator.domain.booking_status import EventStatus, PoolView, status
 from odeon_operator.domain.projecting import EventRef
@@ -95,9 +95,7 @@ class EventStatuses:
                     await self.look()
                 except Unreachable as error:
                     _log.warning("unreachable", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
-                    await self._concerned.wait()
+            await wait_for(self._concerned, self._every_s)
             await asyncio.sleep(_SETTLE_S)
 
     async def look(self) -> int:

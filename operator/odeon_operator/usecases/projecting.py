@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 
 from odeon_runtime.logs import logger
+from odeon_runtime.tasks import wait_for
 
 from odeon_operator.domain.projecting import project
 from odeon_operator.ports import (
@@ -55,9 +55,7 @@ class Projecting:
             self._concerned.clear()
             if self._lease.held:
                 await self.look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
-                    await self._concerned.wait()
+            await wait_for(self._concerned, self._every_s)
             await asyncio.sleep(_SETTLE_S)
 
     async def look(self) -> int:

@@ -6,11 +6,11 @@ written before anything relies on it, and read once more from NATS before a pod 
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from odeon_runtime.logs import logger
+from odeon_runtime.tasks import wait_for
 
 from odeon_operator.domain.statefulsets import Do, Member, StatefulSet, Step, next_step
 from odeon_operator.ports import Clock, Lease, Outdated, Refused, Reports, Unreachable
@@ -80,9 +80,7 @@ class Replacing:
         while True:
             self._heard.clear()
             await self.look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
-                    await self._heard.wait()
+            await wait_for(self._heard, self._every_s)
 
     async def look(self) -> None:
         """Carry out one step of each set."""

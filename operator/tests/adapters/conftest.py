@@ -1,6 +1,6 @@
 """The same port over an API server in memory and over a real one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from fractions import Fraction
 from typing import Protocol
 
@@ -14,9 +14,11 @@ from odeon_operator.domain.policy import Policy, Pool
 from odeon_operator.domain.reports import Metric
 from odeon_operator.domain.sight import PodFacts
 from odeon_operator.ports import Cluster, PoolRef
+from odeon_runtime.bus import Bus
 from odeon_testkit.fleet import Api, FleetCluster, ManualClock
 from odeon_testkit.kube.api import KubeApi
 from odeon_testkit.kube.control_plane import ControlPlane
+from odeon_testkit.nats import NatsServer, nats_server
 from odeon_testkit.operated import pool_manifest
 
 
@@ -110,6 +112,19 @@ class KubeTruth:
     async def sync(self) -> None:
         for one in self.looks:
             await one.make_whole()
+
+
+@pytest.fixture
+def nats() -> Iterator[NatsServer]:
+    with nats_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
+    async with Bus(nats.url, name="test") as bus:
+        await bus.connected.wait()
+        yield bus
 
 
 @pytest.fixture(params=["fleet", "kube"])

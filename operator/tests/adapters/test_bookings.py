@@ -1,11 +1,10 @@
 """What the operator hears of bookings and audiences, over a real NATS."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from odeon.bookings.v1 import bookings_pb2
 from odeon.events.v1 import events_pb2
 from odeon_operator.adapters.bookings import EdgeAudiences, KvBookings
@@ -16,23 +15,10 @@ from odeon_runtime.bus import Bus, envelope
 from odeon_runtime.tasks import EternalTasks
 from odeon_testkit import wait
 from odeon_testkit.fleet import ManualClock
-from odeon_testkit.nats import NatsServer, nats_server
+from odeon_testkit.nats import NatsServer
 
 START = datetime(2031, 5, 4, 14, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def nats() -> Iterator[NatsServer]:
-    with nats_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
-    async with Bus(nats.url, name="test") as bus:
-        await bus.connected.wait()
-        yield bus
 
 
 @asynccontextmanager

@@ -1,9 +1,8 @@
 """Jobs that wait, on a real JetStream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from odeon.events.v1 import events_pb2
 from odeon_operator.adapters.queue import OfferQueue
 from odeon_runtime import subjects
@@ -11,20 +10,7 @@ from odeon_runtime.bus import Bus, envelope
 from odeon_runtime.tasks import EternalTasks
 from odeon_testkit import wait
 from odeon_testkit.fleet import ManualClock
-from odeon_testkit.nats import NatsServer, nats_server
-
-
-@pytest.fixture
-def nats() -> Iterator[NatsServer]:
-    with nats_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
-    async with Bus(nats.url, name="test") as bus:
-        await bus.connected.wait()
-        yield bus
+from odeon_testkit.nats import NatsServer
 
 
 async def offer(bus: Bus, tenant: str, job: str) -> None:

@@ -19,13 +19,13 @@ from odeon_runtime.bookings import Bookings, Key, Told, written
 from odeon_runtime.errors import DomainError
 from odeon_runtime.kv import BucketUnknown, Mark, Superseded
 from odeon_runtime.logs import logger
+from odeon_runtime.tasks import wait_for
 
 from odeon_room.domain import bookings
 from odeon_room.domain.bookings import TOLD_AFTER, Booking, BookingState
 from odeon_room.domain.events import Event
 from odeon_room.domain.jobs import Job
 from odeon_room.ports import Store
-from odeon_room.usecases.watch import wait_for
 
 _BATCH = 100
 _LOOK_S = 2.0

@@ -10,11 +10,11 @@ from odeon_runtime.bus import Bus, envelope
 from odeon_runtime.errors import DomainError
 from odeon_runtime.logs import logger
 from odeon_runtime.sql import EVERY_TENANT, Database
+from odeon_runtime.tasks import wait_for
 from sqlalchemy import delete, select
 
 from odeon_room.adapters.tables import outbox
 from odeon_room.domain.jobs import Job
-from odeon_room.usecases.watch import wait_for
 
 _BATCH = 100
 _LOOK_S = 2.0

@@ -1,17 +1,11 @@
 """Waking those who wait for a change."""
 
 import asyncio
-from contextlib import suppress
+
+from odeon_runtime.tasks import wait_for
 
 ANY = ""
 """The key of those who wait for whatever changes."""
-
-
-async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
-    """Until the event is set, or the timeout."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
 
 
 class Changes:
